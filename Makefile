@@ -1,0 +1,48 @@
+# nat-lb: make install | demo | test | lint | bench | clean
+#
+# As root on Debian, what is missing is installed through apt; as a user you are told what is missing, and demo and
+# test run as root of a user namespace.
+
+.NOTPARALLEL:
+
+PYTHON  := $(shell command -v python3.11 || command -v python3)
+BIN     := .venv/bin
+DISTS   := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml helpers/*/pyproject.toml))
+SOURCES := nat_lb tests $(wildcard docs/examples)
+STAMP   := .venv/.installed
+
+.PHONY: install demo test lint bench clean build-packages lab-packages bench-packages
+
+install: build-packages lab-packages-if-root $(STAMP)
+
+demo: build-packages lab-packages $(STAMP)
+	scripts/as-root $(BIN)/nat-lb demo
+
+test: lint lab-packages
+	scripts/as-root $(BIN)/pytest
+
+lint: build-packages $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+	for dist in $(DISTS); do MYPYPATH=$$dist/src:$$dist $(BIN)/mypy $$dist || exit 1; done
+	$(BIN)/lint-imports
+
+bench: build-packages lab-packages bench-packages $(STAMP)
+	scripts/as-root $(BIN)/python -m tests.bench
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+# Core, every plugin and every helper, editable, in one resolution: each is found here and not on an index.
+$(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(DISTS))
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --editable '.[dev]' $(foreach dist,$(DISTS),--editable $(dist))
+	touch $@
+
+build-packages lab-packages bench-packages: %-packages:
+	@scripts/system-packages install $*
+
+.PHONY: lab-packages-if-root
+lab-packages-if-root:
+	@if [ "$$(id -u)" = 0 ]; then scripts/system-packages install lab; fi
