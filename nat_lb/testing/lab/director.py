@@ -1,0 +1,84 @@
+"""A director under test: `nat-lb run` as an operator runs it, driven by signals and judged by its log."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import toml
+
+from nat_lb.testing.lab.errors import LabError
+from nat_lb.testing.lab.host import Host
+from nat_lb.testing.lab.waiting import wait_until
+
+
+class RunningDirector:
+    """One `nat-lb run` process; `Lab.start_director` makes it and waits for it.
+
+    `config` is the file it reads. A control socket is given a path of the lab's own unless the text names one, for
+    labs share the machine's /run.
+    """
+
+    def __init__(self, host: Host, text: str, number: int = 0) -> None:
+        self.host = host
+        self.config = host.directory / f"director{number}" / "nat-lb.toml"
+        self.config.parent.mkdir()
+        self._log = self.config.with_suffix(".log")
+        self.write_config(text)
+        with self._log.open("w") as log:
+            command: list[str | Path] = [sys.executable, "-m", "nat_lb", "run", self.config]
+            self.process = host.spawn(command, stdout=log, stderr=log, cwd=self.config.parent)
+
+    def write_config(self, text: str) -> None:
+        """Replace the configuration file; the director reads it at the next `reload`."""
+        self.config.write_text(_with_control_socket(text, self.config.with_name("control.sock")))
+
+    def log(self) -> str:
+        """Return everything the director has written to standard output and error so far."""
+        return self._log.read_text(errors="replace")
+
+    def wait_ready(self, seconds: float = 15.0) -> None:
+        """Return when packets flow; raise `LabError` with the log when the director ends or takes too long."""
+        self.wait_for("ready", seconds)
+
+    def wait_for(self, text: str, seconds: float = 5.0) -> None:
+        """Return when a line of the log ends with `text`; raise `LabError` with the log after `seconds`."""
+
+        def seen() -> bool:
+            lines = self.log().splitlines()
+            return any(line.rstrip().endswith(text) for line in lines) or self.process.poll() is not None
+
+        try:
+            wait_until(seen, seconds, f'"{text}"')
+        except LabError as fault:
+            raise LabError(f"director: {fault}. Its log:\n{self.log()}") from None
+        if self.process.poll() is not None:
+            raise LabError(f'director: exited {self.process.returncode} before "{text}". Its log:\n{self.log()}')
+
+    def reload(self, text: str | None = None) -> None:
+        """Send SIGHUP, after replacing the configuration if `text` is given; returns at once."""
+        if text is not None:
+            self.write_config(text)
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, seconds: float = 10.0) -> int:
+        """End the director as an operator does (SIGTERM) and return its exit status."""
+        return self.host.stop(self.process, signal.SIGTERM, seconds)
+
+    def kill(self) -> None:
+        """End the director as a crash does (SIGKILL)."""
+        self.host.stop(self.process, signal.SIGKILL)
+
+
+def _with_control_socket(text: str, path: Path) -> str:
+    try:
+        table = toml.loads(text).get("director", {})
+    except (toml.TomlDecodeError, IndexError):
+        return text  # a broken file is the director's to report
+    if "control" in table:
+        return text
+    line = f'control = "{path}"\n'
+    if "[director]\n" in text:
+        return text.replace("[director]\n", f"[director]\n{line}", 1)
+    return f"[director]\n{line}\n{text}"

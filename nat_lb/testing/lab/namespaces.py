@@ -1,0 +1,87 @@
+"""Network namespaces by name: made, emptied and removed; the names tell whose they are.
+
+The law: a lab's namespaces are called natlb-PID-NUMBER-HOST, and only those of processes that are gone are leftovers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from nat_lb.testing.lab.errors import LabError
+from nat_lb.testing.lab.waiting import wait_until
+
+LAB_NAMESPACE = re.compile(r"natlb-(?P<pid>\d+)-\d+-")
+
+
+def ip(*arguments: str, commands: str | None = None) -> str:
+    """Run iproute2's `ip` and return what it printed; `commands` go to its batch mode.
+
+    Raises `LabError` with its words when it fails or is not there.
+    """
+    try:
+        done = subprocess.run(["ip", *arguments], input=commands, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise LabError("lab: the program `ip` is not installed. Debian's package: iproute2") from None
+    if done.returncode:
+        said = done.stderr.strip()
+        hint = (
+            "; the lab needs root, or root of a user namespace"
+            if "ermission denied" in said or "not perm" in said
+            else ""
+        )
+        raise LabError(f"lab: ip {' '.join(arguments)} failed: {said}{hint}")
+    return done.stdout
+
+
+def namespaces() -> list[str]:
+    """Return the names of all network namespaces that have one."""
+    return [line.split()[0] for line in ip("netns", "list").splitlines() if line.strip()]
+
+
+def remove(names: Iterable[str]) -> None:
+    """Kill what runs in the named namespaces and remove them; what is already gone is not an error."""
+    doomed = [name for name in names if Path("/run/netns", name).exists()]
+    for name in doomed:
+        with contextlib.suppress(LabError):  # another process may be removing the same leftovers
+            _empty(name)
+    for name in doomed:
+        with contextlib.suppress(LabError):
+            ip("netns", "delete", name)
+    if left := sorted(set(doomed) & set(namespaces())):
+        raise LabError(f"lab: could not remove the namespaces {', '.join(left)}; try: ip netns delete {left[0]}")
+
+
+def remove_leftovers() -> list[str]:
+    """Remove the namespaces of labs whose process is gone (killed by SIGKILL, say) and return their names."""
+    found = ((name, LAB_NAMESPACE.match(name)) for name in namespaces())
+    leftovers = [name for name, match in found if match and not _is_alive(int(match["pid"]))]
+    remove(leftovers)
+    return leftovers
+
+
+def remove_lab(name: str) -> list[str]:
+    """Remove the lab that was kept under this name, and what runs in it; returns the namespaces removed."""
+    mine = [namespace for namespace in namespaces() if namespace.startswith(f"{name}-")]
+    remove(mine)
+    return mine
+
+
+def _empty(name: str) -> None:
+    def pids() -> list[int]:
+        return [int(pid) for pid in ip("netns", "pids", name).split()]
+
+    for pid in pids():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    with contextlib.suppress(LabError):  # a zombie stays until its parent looks; the namespace can go all the same
+        wait_until(lambda: not pids(), 2.0)
+
+
+def _is_alive(pid: int) -> bool:
+    return Path("/proc", str(pid)).exists()

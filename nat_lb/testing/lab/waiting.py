@@ -1,0 +1,27 @@
+"""Waiting for something to become true: never a fixed sleep, always with a limit and a name."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from nat_lb.testing.lab.errors import LabError
+
+T = TypeVar("T")
+
+PAUSE = 0.02
+"""Seconds between two looks."""
+
+
+def wait_until(predicate: Callable[[], T], seconds: float = 5.0, what: str = "") -> T:
+    """Return the first true result of `predicate`.
+
+    Raises `LabError`, naming `what`, when it stays false for `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not (result := predicate()):
+        if time.monotonic() >= deadline:
+            raise LabError(f"waited {seconds:g} s in vain for {what or getattr(predicate, '__name__', 'a condition')}")
+        time.sleep(PAUSE)
+    return result
