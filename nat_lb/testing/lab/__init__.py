@@ -5,7 +5,7 @@
         page = lab.client.run(["curl", "-s", f"http://{lab.vip}/"])
     assert check_with_tshark(pcap) == []
 
-Needs root, or root of a user namespace, and Linux programs: iproute2, ethtool, tcpdump, tshark; the real servers are in
+Needs root, or root of a user namespace, and Linux programs: iproute2, ethtool, procps, tshark; the real servers are in
 `nat_lb.testing.servers`. The addresses are those of `topology`: client 202.100.1.2, VIP 202.103.106.5, real servers
 172.16.0.2 and 172.16.0.3, and as many of IPv6.
 

@@ -6,15 +6,14 @@ The law: nothing sent between the start and the end of the `with` block is missi
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.host import Host
-from nat_lb.testing.lab.waiting import wait_until
 
 # Loopback is left out: its packets never get a checksum.
 _BAD_CHECKSUM = (
@@ -22,60 +21,28 @@ _BAD_CHECKSUM = (
     " || icmp.checksum.status == 0 || icmpv6.checksum.status == 0) && !(ip.addr == 127.0.0.0/8) && !(ipv6.addr == ::1)"
 )
 _CHECKED = ("ip", "tcp", "udp")
-_COUNTS = re.compile(
-    r"(\d+) packets? captured,?\s(\d+) packets? received by filter,?\s(\d+) packets? dropped by kernel"
-)
 
 
 @contextlib.contextmanager
-def capture(host: Host, path: Path | None = None, *, device: str = "any", expression: str = "") -> Iterator[Path]:
+def capture(host: Host, path: Path | None = None, *, device: str = "any") -> Iterator[Path]:
     """Capture what `host` sends and receives on `device` into a pcap file, whose path is given.
 
-    The file is complete when the block has ended. `expression` is tcpdump's filter. Without `path` the file is in the
-    lab's directory and goes with it. Raises `LabError` when tcpdump does not start or the kernel dropped packets.
+    The file can be read when the block has ended. Without `path` it is in the lab's directory and goes with it. Raises
+    `LabError` when capturing does not start or packets were lost.
     """
     target = path or _unused(host.directory / f"{host.name}.pcap")
-    log = target.with_suffix(".tcpdump")
-    # -s: the ring's frames are of this size, so a larger one would mean few of them, and drops
-    # -Z: no change of user, which a user namespace that knows only root does not allow
-    options = [
-        "-n",
-        "-U",
-        "--immediate-mode",
-        "-s",
-        "9216",
-        "-B",
-        "32768",
-        "-Z",
-        "root",
-        "-i",
-        device,
-        "-w",
-        str(target),
-    ]
-    with log.open("w") as stderr:
-        child = host.spawn(["tcpdump", *options, *expression.split()], stderr=stderr)
+    command: list[str | Path] = [sys.executable, "-m", "nat_lb.testing.lab.sniffer", device, target]
+    sniffer = host.spawn(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        wait_until(lambda: "listening on" in log.read_text() or child.poll() is not None, 10.0, "tcpdump to start")
-        if child.poll() is not None:
-            raise LabError(f"{host.name}: tcpdump -i {device} ended: {log.read_text().strip()}")
+        if not sniffer.stdout or sniffer.stdout.readline() != "ready\n":
+            raise LabError(f"{host.name}: cannot capture on {device}: {sniffer.communicate()[1].strip()}")
         yield target
-        wait_until(lambda: _has_caught_up(child, log), 5.0, f"{host.name}: tcpdump to catch up")
     finally:
-        host.stop(child, signal.SIGINT)
-        said = log.read_text()
-        log.unlink()
-    if (counts := _COUNTS.findall(said)) and counts[-1][2] != "0":
-        raise LabError(f"{host.name}: tcpdump lost {counts[-1][2]} packets; capture less or narrow the expression")
-
-
-def _has_caught_up(child: subprocess.Popen[str], log: Path) -> bool:
-    """Ask tcpdump (SIGUSR1) whether everything that passed its filter is in the file."""
-    before = len(_COUNTS.findall(log.read_text()))
-    child.send_signal(signal.SIGUSR1)
-    wait_until(lambda: len(_COUNTS.findall(log.read_text())) > before, 2.0, "tcpdump's counters")
-    captured, received, dropped = _COUNTS.findall(log.read_text())[-1]
-    return int(captured) + int(dropped) >= int(received)
+        sniffer.send_signal(signal.SIGTERM)
+        said, errors = sniffer.communicate(timeout=30)
+        host.stop(sniffer)
+    if said != "dropped 0\n":
+        raise LabError(f"{host.name}: the capture on {device} is not complete: {said.strip() or errors.strip()}")
 
 
 def check_with_tshark(pcap: Path) -> list[str]:

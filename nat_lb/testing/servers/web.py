@@ -11,6 +11,7 @@ from nat_lb.testing.servers.base import Server
 CONFIGURATION = """\
 daemon off;
 master_process off;
+user root root;
 pid {directory}/nginx.pid;
 error_log stderr;
 events {{}}
