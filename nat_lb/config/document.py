@@ -9,6 +9,7 @@ from __future__ import annotations
 import bisect
 import re
 from collections.abc import Mapping
+from datetime import date, time
 from typing import Any
 
 import toml
@@ -38,7 +39,7 @@ def read_document(text: str, source: str) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(f"{source}: {_TOO_DEEP}") from None
     except Exception as error:  # a defect of the parser: AttributeError, IndexError, OverflowError ...
-        fault = Fault(type(error).__name__, text, _line_of(type(error), text))
+        fault = Fault(f"{type(error).__name__}: {error}", text, _line_of(type(error), text))
     where = f"{source}:{fault.line}" if fault.line else source
     raise ConfigError(f"{where}: not valid TOML: {explain(fault)}")
 
@@ -57,6 +58,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, str) and _FORBIDDEN.search(value):
         raise _UnusableError(f"{shown(value)} contains a control character. Remove it.")
+    if isinstance(value, date | time):
+        raise _UnusableError("a date or time stands where no key takes one. Put it in quotes.")
     return value
 
 

@@ -7,6 +7,7 @@ message that names the file, the service, the table and the key.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, TypeVar
 
 from nat_lb.config.model import Table
@@ -42,8 +43,7 @@ def parse_options(model: type[OptionsT], table: Mapping[str, Any], where: str) -
 def _within(path: Path) -> str:
     """Name the inner tables that lead to the key: `inner: `, or for the second of a list `inner 2: `."""
     keys = [at for at, part in enumerate(path) if isinstance(part, str)]
-    between = zip(keys, keys[1:], strict=False)
-    return "".join(f"{' '.join(_counted(part) for part in path[start:end])}: " for start, end in between)
+    return "".join(f"{' '.join(_counted(part) for part in path[start:end])}: " for start, end in pairwise(keys))
 
 
 def _counted(part: str | int) -> str:

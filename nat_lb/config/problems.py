@@ -39,7 +39,7 @@ def validation_problems(model: type[BaseModel], document: Mapping[str, Any]) -> 
 def validate(model: type[BaseModel], document: Mapping[str, Any]) -> Any:
     """Validate as JSON: strict on scalars, yet a list may fill a tuple and a text an address."""
     # JSON has the types of TOML: the validator's strict mode for Python objects would refuse a list for a tuple.
-    return model.model_validate_json(json.dumps(document, default=str))
+    return model.model_validate_json(json.dumps(document))
 
 
 def in_file_order(problems: Iterable[Problem], document: Mapping[str, Any]) -> list[Problem]:

@@ -1,7 +1,6 @@
 """What the TOML parser objected to, in the words of somebody who writes the file.
 
-The law: an operator reads the parser's own wording only where it is one that we have not met.  A line of the file is
-shown in backticks, as it stands there.
+The law: an operator never reads the parser's own wording.  A line of the file is shown as it stands, in backticks.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ class Fault(NamedTuple):
     @property
     def found(self) -> str:
         """The line as written, without blanks around it."""
-        return self.text.split("\n")[self.line - 1].strip() if self.line else "the file"
+        return self.text.split("\n")[self.line - 1].strip() if self.line else ""
 
     @property
     def assignment(self) -> tuple[str, str]:
@@ -47,7 +46,8 @@ def explain(fault: Fault) -> str:
     for wording, words in _SENTENCES:
         if re.match(wording, fault.wording):
             return words.format(found=f"`{cut(fault.found)}`") if isinstance(words, str) else words(fault)
-    return f"`{cut(fault.found)}` cannot be read ({cut(fault.wording.split(chr(10))[0])})."
+    found = f"`{cut(fault.found)}`" if fault.line else "it"
+    return f"{found} cannot be read. Check its quotes, brackets and commas."
 
 
 def _repeated_key(fault: Fault) -> str:
@@ -129,10 +129,10 @@ _SENTENCES: tuple[tuple[str, str | Callable[[Fault], str]], ...] = (
     ("Found tokens after a closed string", "{found} goes on after its closing quote. Check its quotes and commas."),
     ("Key group not on a line|Opening key group|Invalid group name|Can't have a keygroup", _HEADER_ALONE),
     ("Reserved escape|Invalid escape|OverflowError", "{found} has a stray backslash. Write two for one."),
-    ("Found invalid character in key name|Key name found without value", _impossible_key),
+    ("Found invalid character in key name|Key name found without value|Line breaks are not", _impossible_key),
     ("Found empty keyname", "{found} has no key before the equals sign. Write one."),
     ("Not a homogeneous array", _mixed_list),
     ("Exceeds the limit", "the number on this line is too long."),
-    ("(hour|minute|second) must be", "{found} has no such time of day."),
+    ("(hour|minute|second) must be", "no such time of day as in {found}. Write another."),
     (_NO_VALUE, _bad_value),
 )
