@@ -1,0 +1,39 @@
+"""Everything a plugin may import, and nothing else.
+
+A plugin is a module or package with `hookimpl`-marked functions (see `nat_lb.hookspecs` for each hook) that its distribution names in
+the entry-point group `nat_lb`.
+"""
+
+from __future__ import annotations
+
+from nat_lb.config import Options
+from nat_lb.flow import Address, Direction, Endpoint, FlowKey
+from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Registrar
+from nat_lb.hookspecs import hookimpl
+from nat_lb.scheduler import Cycle, HashTable, LeastLoad, Load, Plan, Scheduler, ServiceView
+from nat_lb.service import RealServer
+from nat_lb.tracker import Tracker
+
+__all__ = [
+    "Address",
+    "Cycle",
+    "Direction",
+    "Edit",
+    "Endpoint",
+    "ExpectationRefused",
+    "FlowKey",
+    "HashTable",
+    "Helper",
+    "LeastLoad",
+    "Load",
+    "Message",
+    "Options",
+    "Peers",
+    "Plan",
+    "RealServer",
+    "Registrar",
+    "Scheduler",
+    "ServiceView",
+    "Tracker",
+    "hookimpl",
+]

@@ -1,0 +1,182 @@
+"""Connections and the table that remembers them.
+
+The law: a connection is found by either of its two keys, what the client sends and what the real server sends, and leaves the table
+when its state's timeout has passed without a packet.  A packet only notes the time; a wheel of one-second buckets looks at each
+connection once a timeout, so expiry costs the same however many connections there are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from nat_lb.flow import Endpoint, FlowKey
+from nat_lb.nat import Binding
+from nat_lb.service import RealServer, VirtualService
+
+if TYPE_CHECKING:
+    from nat_lb.payload import TcpRewriter
+
+LINGER = 60.0  # seconds that a connection outlives its timeout at a time while connections it announced are alive
+
+
+class Bucket(list["Connection"]):
+    """The connections to look at when the clock reaches `second`."""
+
+    __slots__ = ("second",)
+
+    def __init__(self, second: int) -> None:
+        self.second = second
+
+
+_NEVER = Bucket(-1)
+
+
+class Connection:
+    """One connection: a client, a virtual endpoint, and the real server that was chosen for it."""
+
+    __slots__ = ("binding", "bucket", "children", "helper", "key", "last_seen", "parent", "real_server", "reply_key", "rewriter", "service", "state")  # fmt: skip
+
+    def __init__(
+        self, key: bytes, service: VirtualService, real_server: RealServer, binding: Binding, state: int, now: float
+    ) -> None:
+        self.key = key  # client to virtual endpoint
+        address, port = binding.real.packed
+        size = len(address)
+        # The real server's packets carry its own endpoint as the source and the client's as the destination.
+        self.reply_key = key[:1] + address + key[1 : 1 + size] + port + key[1 + 2 * size : 3 + 2 * size]
+        self.service = service
+        self.real_server = real_server
+        self.binding = binding
+        self.state = state  # number in the tracker's `states`
+        self.last_seen = now
+        self.bucket = _NEVER
+        self.rewriter: TcpRewriter | None = None
+        self.helper: str | None = None  # the helper that the announcement asked for
+        self.parent: Connection | None = None  # whose payload announced this one
+        self.children = 0  # announced connections that are alive
+
+    @property
+    def client(self) -> Endpoint:
+        """The client's endpoint."""
+        return FlowKey.from_bytes(self.key).source
+
+    @property
+    def virtual(self) -> Endpoint:
+        """The endpoint that the client sees."""
+        return self.binding.virtual
+
+    @property
+    def real(self) -> Endpoint:
+        """The endpoint that the real server uses."""
+        return self.binding.real
+
+    @property
+    def state_name(self) -> str:
+        """The tracker's name of the present state."""
+        return self.service.tracker.states[self.state]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it counts as its real server's load."""
+        return self.service.active[self.state]
+
+    @property
+    def deadline(self) -> float:
+        """When it expires if no packet comes."""
+        return self.last_seen + self.service.timeouts[self.state]
+
+    def __str__(self) -> str:
+        return f"{self.client} > {self.virtual} > {self.real}"
+
+
+class ConnectionTable:
+    """All connections, by both keys, bounded in number."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.flows: dict[bytes, Connection] = {}
+        self._wheel: dict[int, Bucket] = {}
+        self._time: int | None = None
+
+    def __len__(self) -> int:
+        return len(self.flows) // 2
+
+    def __iter__(self) -> Iterator[Connection]:
+        """Yield every connection once, oldest first."""
+        return (connection for key, connection in self.flows.items() if key == connection.key)
+
+    @property
+    def full(self) -> bool:
+        """Whether no further connection may be opened."""
+        return len(self) >= self.limit
+
+    def can_open(self, connection: Connection) -> bool:
+        """Whether both keys are free."""
+        return connection.key not in self.flows and connection.reply_key not in self.flows
+
+    def add(self, connection: Connection) -> None:
+        """Enter a connection whose keys are free, count it as its real server's, and set its timer."""
+        self.flows[connection.key] = self.flows[connection.reply_key] = connection
+        active = connection.is_active
+        connection.real_server.count(active, not active)
+        connection.real_server.opened += 1
+        if connection.parent is not None:
+            connection.parent.children += 1
+        self.arm(connection, connection.deadline)
+
+    def remove(self, connection: Connection) -> None:
+        """Take a connection out; its timer finds it gone."""
+        del self.flows[connection.key], self.flows[connection.reply_key]
+        connection.bucket = _NEVER
+        active = connection.is_active
+        connection.real_server.count(-active, -(not active))
+        if connection.parent is not None:
+            connection.parent.children -= 1
+            connection.parent = None
+
+    def set_state(self, connection: Connection, state: int) -> None:
+        """Change the state; the packet that did so has already been noted in `last_seen`."""
+        was_active = connection.is_active
+        connection.state = state
+        if connection.is_active is not was_active:
+            change = 1 if connection.is_active else -1
+            connection.real_server.count(change, -change)
+        self.arm(connection, connection.deadline)
+
+    def arm(self, connection: Connection, deadline: float) -> None:
+        """See to it that the connection is looked at by its deadline; an earlier look does no harm."""
+        second = int(deadline) + 1
+        present = connection.bucket
+        if present is not _NEVER and present.second <= second:
+            return
+        bucket = self._wheel.get(second)
+        if bucket is None:
+            bucket = self._wheel[second] = Bucket(second)
+        bucket.append(connection)
+        connection.bucket = bucket
+
+    def expired(self, now: float) -> Iterator[Connection]:
+        """Yield, and leave to the caller to remove, the connections whose time is over.
+
+        Amortised cost: one look a connection and timeout, whatever the number of connections.
+        """
+        for second in self._due(int(now)):
+            for connection in self._wheel.pop(second, ()):
+                if connection.bucket.second != second:
+                    continue  # closed, or re-armed for another second
+                connection.bucket = _NEVER
+                if connection.deadline > now:
+                    self.arm(connection, connection.deadline)
+                elif connection.children:
+                    self.arm(connection, now + LINGER)
+                else:
+                    yield connection
+
+    def _due(self, present: int) -> list[int]:
+        last, self._time = self._time, present
+        if last is None or present - last > len(self._wheel):
+            return sorted(second for second in self._wheel if second <= present)
+        return [second for second in range(last + 1, present + 1) if second in self._wheel]
+
+

@@ -1,0 +1,181 @@
+"""The director: a configuration turned into running tables, and changed while packets flow.
+
+The law: a configuration is made whole before anything of it is used, and put in place in one step between two packets; what it
+has in common with the one before keeps its connections, counters and scheduler positions.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from nat_lb.config import Config, ServiceConfig, check_names, parse_options
+from nat_lb.errors import ConfigError, NatLbError
+from nat_lb.flow import Endpoint
+from nat_lb.helper import HelperFactory
+from nat_lb.lifecycle import Lifecycle
+from nat_lb.pipeline import Pipeline
+from nat_lb.plugins import Registry
+from nat_lb.service import RealServer, VirtualService
+
+
+def check(config: Config, source: str, registry: Registry) -> None:
+    """Raise ConfigError with every objection that the installed plugins have to a configuration."""
+    problems = check_names(
+        config,
+        source,
+        schedulers=registry.schedulers,
+        helpers=registry.helpers,
+        protocols=registry.trackers,
+        timeout_names={name: tracker.timeout_names() for name, tracker in registry.trackers.items()},
+        plugins=[plugin.name for plugin in registry.plugins],
+    )
+    problems += [f"{source}: [director]: datapath \"ebpf\" needs a plugin that is not installed. Write \"nfqueue\" or \"auto\"."] if config.director.datapath == "ebpf" else []  # fmt: skip
+    for answers in registry.manager.hook.nat_lb_check_config(config=config):
+        problems += [f"{source}: {objection}" for objection in answers or ()]
+    if problems:
+        raise ConfigError(*problems)
+
+
+class Builder:
+    """Makes virtual services from one configuration; raises ConfigError, and leaves nothing behind."""
+
+    def __init__(self, config: Config, source: str, registry: Registry) -> None:
+        self.config = config
+        self.source = source
+        self.registry = registry
+
+    def services(self) -> list[VirtualService]:
+        """Return all services, ready to run."""
+        check(self.config, self.source, self.registry)
+        return [self._service(service) for service in self.config.services]
+
+    def _service(self, config: ServiceConfig) -> VirtualService:
+        tracker = self.registry.trackers[config.protocol]
+        timeouts = tracker.seconds(self.config.timeouts, config.timeouts)
+        service = VirtualService(config.name, tracker, Endpoint(config.address, config.port), timeouts)
+        service.sloppy = self.config.director.sloppy_tcp
+        service.persistence = config.persistence
+        service.netmask = config.persistence_netmask
+        for server in config.real_servers:
+            endpoint = Endpoint(server.address, server.port)
+            service.add(RealServer(endpoint, server.weight, server.upper_threshold, server.lower_threshold))
+        service.helpers = {name: self._helper(config, name) for name in config.helpers}
+        scheduler = self.registry.schedulers[config.scheduler]
+        where = f"{self.source}: {config.where}: [service.scheduler_options]"
+        try:
+            service.scheduler = scheduler(service, _options(scheduler, config.scheduler_options, where))
+        except NatLbError:
+            raise
+        except Exception as error:
+            owner = self.registry.owner_of(scheduler)
+            raise ConfigError(
+                f'{self.source}: {config.where}: scheduler "{config.scheduler}" ({owner}) cannot be used: '
+                f"{type(error).__name__}: {error}"
+            ) from error
+        return service
+
+    def _helper(self, config: ServiceConfig, name: str) -> HelperFactory:
+        helper = self.registry.helpers[name]
+        if helper.protocol != config.protocol:
+            raise ConfigError(
+                f'{self.source}: {config.where}: helper "{name}" is for {helper.protocol}, '
+                f"the service is {config.protocol}. Remove it from helpers."
+            )
+        where = f"{self.source}: {config.where}: [service.helper_options.{name}]"
+        options = _options(helper, config.helper_options.get(name, {}), where)
+        return functools.partial(helper, options=options)
+
+
+def _options(plugin: type[Any], table: Any, where: str) -> Any:
+    """Return the validated options of a scheduler or helper class, None if it takes none."""
+    if plugin.options is not None:
+        return parse_options(plugin.options, table, where)
+    if table:
+        keys = ", ".join(f'"{key}"' for key in table)
+        raise ConfigError(f'{where}: "{plugin.name}" takes no options, found {keys}. Remove the table.')
+    return None
+
+
+class Director:
+    """Owns the plugins, the tables and the pipeline."""
+
+    def __init__(self, config: Config, source: str, registry: Registry | None = None) -> None:
+        self.source = source
+        self.registry = registry or Registry(config.plugins.disable)
+        services = Builder(config, source, self.registry).services()
+        self.config = config
+        self.lifecycle = Lifecycle(self.registry, config.director.max_connections)
+        self.pipeline = Pipeline(self.lifecycle, config.director)
+        self.lifecycle.services.replace(services)
+        for service in services:
+            self._announce_service(service, "added", 0.0)
+
+    def tick(self, now: float) -> None:
+        """Do what time asks for; called about once a second."""
+        self.lifecycle.tick(now)
+
+    def reload(self, config: Config, now: float) -> None:
+        """Put another configuration in place; raises ConfigError and changes nothing if it cannot be used.
+
+        Plugins are those found at start.
+        """
+        wanted = Builder(config, self.source, self.registry).services()
+        present = {service.key: service for service in self.lifecycle.services}
+        services = []
+        for service in wanted:
+            old = present.pop(service.key, None)
+            services.append(service if old is None else self._change(old, service, now))
+            self._announce_service(services[-1], "added" if old is None else "changed", now)
+        self.config = config
+        self.pipeline.settings = config.director
+        self.lifecycle.connections.limit = config.director.max_connections
+        self.lifecycle.services.replace(services)
+        for service in present.values():
+            self._close(service.real_servers, now)
+            self._announce_service(service, "removed", now)
+
+    def _change(self, old: VirtualService, new: VirtualService, now: float) -> VirtualService:
+        """Bring a running service to what the new configuration says; real servers that stay keep their connections."""
+        staying = {server.endpoint: server for server in old.real_servers}
+        old.name, old.timeouts = new.name, new.timeouts
+        old.sloppy, old.persistence, old.netmask, old.helpers = new.sloppy, new.persistence, new.netmask, new.helpers
+        servers = []
+        for server in new.real_servers:
+            kept = staying.pop(server.endpoint, None)
+            servers.append(kept or server)
+            if kept is None:
+                self._announce_server(old, server, "added", now)
+            elif kept.weight != server.weight:
+                self._announce_server(old, kept, "reweighted", now)
+            if kept is not None:
+                kept.configure(server.weight, server.upper_threshold, server.lower_threshold)
+        old.real_servers[:] = servers
+        self._reschedule(old, new)
+        self._close(list(staying.values()), now)
+        for server in staying.values():
+            self._announce_server(old, server, "removed", now)
+        return old
+
+    def _reschedule(self, old: VirtualService, new: VirtualService) -> None:
+        """Keep a scheduler whose name and options stay, so that its turn goes on; otherwise take the new one."""
+        assert old.scheduler is not None and new.scheduler is not None
+        if type(old.scheduler) is not type(new.scheduler) or old.scheduler.settings != new.scheduler.settings:
+            old.scheduler = new.scheduler
+            old.scheduler.service = old
+        old.scheduler.changed()
+
+    def _close(self, servers: list[RealServer], now: float) -> None:
+        """Close every connection of real servers that are gone."""
+        gone = set(map(id, servers))
+        for connection in [c for c in self.lifecycle.connections if id(c.real_server) in gone] if gone else ():
+            self.lifecycle.close(connection, "removed", now)
+
+    def _announce_service(self, service: VirtualService, change: str, now: float) -> None:
+        self.lifecycle.announce("nat_lb_service_changed", service, now, service=service, change=change)
+
+    def _announce_server(self, service: VirtualService, server: RealServer, reason: str, now: float) -> None:
+        self.lifecycle.announce(
+            "nat_lb_real_server_changed", server, now, service=service, real_server=server, reason=reason
+        )
+

@@ -1,0 +1,113 @@
+"""ICMP errors about translated packets (RFC 792, RFC 4443; translation: RFC 5508 §7).
+
+The law: an error is translated outside and inside, so that whoever gets it finds the packet that it sent, and no inside address
+shows.  What is quoted may be cut after eight octets of its transport header; its transport checksum is left as it is.
+
+Path-MTU discovery depends on this: fragmentation-needed and packet-too-big errors come back through here in both directions, those too
+that the director's own stack sends about a packet that it was given translated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from nat_lb.checksum import adjust, delta, ones_sum
+from nat_lb.connection import Connection
+from nat_lb.errors import PacketError
+from nat_lb.flow import Direction, reverse
+from nat_lb.packet import ICMPV6, IPV4_HEADER, IPV6_HEADER, TCP, Packet, pseudo_sum
+from nat_lb.verdict import Reason
+
+_HEADER = 8  # of an ICMP error, before the quoted packet
+ERRORS = {4: frozenset({3, 4, 11, 12}), 6: frozenset({1, 2, 3, 4})}
+_TRANSLATED = {4: frozenset({3, 4, 11}), 6: frozenset({1, 2, 3})}  # a parameter problem points into a header that changed
+
+
+def is_error(packet: Packet) -> bool:
+    """Whether the packet is an ICMP error of its family."""
+    return packet.is_icmp and packet.payload[:1] != b"" and packet.payload[0] in ERRORS[packet.version]
+
+
+class Quoted(NamedTuple):
+    """The packet that an error quotes."""
+
+    key: bytes  # its flow
+    transport: int  # where its transport header starts, counted from the start of the ICMP message
+
+
+def quoted(packet: Packet) -> Quoted:
+    """Return what an ICMP error quotes; raises PacketError if that cannot be translated."""
+    message = packet.payload
+    if message[0] not in _TRANSLATED[packet.version]:
+        raise PacketError(Reason.ICMP_UNTRANSLATABLE)
+    inner = message[_HEADER:]
+    if packet.version == 4:
+        at = (inner[0] & 15) * 4 if inner and inner[0] >> 4 == 4 else 0
+        whole = at >= IPV4_HEADER and len(inner) >= at + 8 and not (inner[7] or inner[6] & 0x1F)
+        key = inner[9:10] + inner[12:20] + inner[at : at + 4]
+    else:
+        at = IPV6_HEADER
+        whole = len(inner) >= at + 8 and inner[0] >> 4 == 6
+        key = inner[6:7] + inner[8:40] + inner[at : at + 4]
+    if not whole:
+        raise PacketError(Reason.ICMP_UNTRANSLATABLE)
+    return Quoted(key, _HEADER + at)
+
+
+def check(packet: Packet) -> None:
+    """Raise PacketError unless the ICMP checksum is right."""
+    message = packet.payload
+    pseudo = 0
+    if packet.version == 6:
+        pseudo = pseudo_sum(packet.source, packet.destination, ICMPV6, len(message))
+    if (ones_sum(message) + pseudo) % 0xFFFF:
+        raise PacketError(Reason.ICMP_BAD_CHECKSUM)
+
+
+def find(flows: Mapping[bytes, Connection], inner: Quoted) -> tuple[Connection, Direction] | None:
+    """Return the connection whose packet is quoted and the direction in which the error has to go."""
+    key = reverse(inner.key)
+    connection = flows.get(key)
+    if connection is None:
+        return None
+    return connection, Direction.ORIGINAL if key == connection.key else Direction.REPLY
+
+
+def translate(packet: Packet, inner: Quoted, connection: Connection, direction: Direction) -> bytes | bytearray:
+    """Return the error for the other side: towards the real server (ORIGINAL) or towards the client (REPLY)."""
+    original = direction is Direction.ORIGINAL
+    # The quoted packet went the other way: its source is what an error for the server hides, its destination for the client.
+    address, port = (connection.real if original else connection.virtual).packed
+    message = bytearray(packet.payload)
+    _rewrite_quoted(message, packet.version, inner.transport, address, port, at_source=original)
+    if connection.rewriter is not None and inner.key[0] == TCP:
+        at = inner.transport + 4
+        sequence = int.from_bytes(message[at : at + 4], "big")
+        quoted_direction = Direction.REPLY if original else Direction.ORIGINAL
+        message[at : at + 4] = connection.rewriter.original_sequence(sequence, quoted_direction).to_bytes(4, "big")
+    plain = bytearray(packet.plain)
+    size = len(address)
+    end = packet.offset if original else packet.offset - size
+    moved = delta(bytes(plain[end - size : end]), address)
+    plain[end - size : end] = address
+    changed = delta(packet.payload, bytes(message)) + (moved if packet.version == 6 else 0)
+    message[2:4] = adjust(message[2] << 8 | message[3], changed % 0xFFFF).to_bytes(2, "big")
+    plain[packet.offset :] = message
+    if packet.version == 4:
+        plain[10:12] = adjust(plain[10] << 8 | plain[11], moved).to_bytes(2, "big")
+    return packet.restore(plain)
+
+
+def _rewrite_quoted(
+    message: bytearray, version: int, transport: int, address: bytes, port: bytes, *, at_source: bool
+) -> None:
+    size = len(address)
+    start = _HEADER + (12 if version == 4 else 8) + (0 if at_source else size)
+    if version == 4:
+        moved = delta(bytes(message[start : start + size]), address)
+        at = _HEADER + 10
+        message[at : at + 2] = adjust(message[at] << 8 | message[at + 1], moved).to_bytes(2, "big")
+    message[start : start + size] = address
+    at = transport + (0 if at_source else 2)
+    message[at : at + 2] = port

@@ -1,0 +1,147 @@
+"""The life of a connection: chosen, opened, moved from state to state, closed.
+
+The law: this is the only place that changes the connection table, and the only one that announces such changes.  Hooks that nobody
+implements are not called.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from nat_lb.connection import Connection, ConnectionTable
+from nat_lb.errors import PluginError
+from nat_lb.expectation import Expectation, ExpectationLedger, ExpectationTable
+from nat_lb.faults import FaultLog
+from nat_lb.flow import Direction, Endpoint, FlowKey
+from nat_lb.helper import Helper
+from nat_lb.nat import Binding
+from nat_lb.payload import TcpRewriter
+from nat_lb.persistence import PersistenceTable
+from nat_lb.plugins import Registry
+from nat_lb.service import RealServer, ServiceTable, VirtualService
+
+log = logging.getLogger("nat_lb.connections")
+
+PERSISTENCE_SWEEP = 60.0  # seconds
+
+
+class Lifecycle:
+    """The tables of connections, expectations and persistence templates, and what moves entries in and out of them."""
+
+    def __init__(self, registry: Registry, limit: int) -> None:
+        self.registry = registry
+        self.services = ServiceTable()
+        self.connections = ConnectionTable(limit)
+        self.expectations = ExpectationTable(self.services)
+        self.persistence = PersistenceTable()
+        self.faults = FaultLog(registry.owner)
+        self._hooks = registry.manager.hook
+        self._sweep_at = 0.0
+
+    @property
+    def protocols(self) -> set[int]:
+        """The IP protocol numbers that have a tracker."""
+        return {tracker.protocol for tracker in self.registry.trackers.values()}
+
+    def announce(self, hook: str, subject: object, now: float, **arguments: Any) -> None:
+        """Call an announcing hook; what a plugin raises is reported and forgotten."""
+        caller = getattr(self._hooks, hook)
+        if not caller.get_hookimpls():
+            return
+        try:
+            caller(**arguments)
+        except Exception as error:
+            self.faults.report(hook, str(subject), error, now)
+
+    def choose(self, service: VirtualService, key: bytes, now: float) -> RealServer | None:
+        """Return the real server for a new connection; raises what a plugin raises, and PluginError for a foreign answer."""
+        flow = FlowKey.from_bytes(key)
+        if service.persistence:
+            remembered = self.persistence.remembered(service, flow.source.address, now)
+            if remembered is not None:
+                return remembered
+        chosen: RealServer | None = self._hooks.nat_lb_schedule(service=service, flow=flow)
+        if chosen is not None and chosen not in service.real_servers:
+            raise PluginError(f'nat_lb_schedule chose {chosen!r}, which is no real server of "{service.name}"')
+        return chosen
+
+    def open(self, service: VirtualService, real_server: RealServer, key: bytes, now: float) -> Connection | None:
+        """Open a connection from a client to a service, None if its keys are taken."""
+        connection = Connection(key, service, real_server, real_server.binding, 0, now)
+        if not self._enter(connection, bool(service.helpers), now):
+            return None
+        if service.persistence:
+            self.persistence.remember(connection, now)
+        return connection
+
+    def open_expected(self, expectation: Expectation, key: bytes, now: float) -> Connection | None:
+        """Open the connection that an expectation's first packet asks for, None if its keys are taken or the table is full."""
+        parent = expectation.parent
+        flow = FlowKey.from_bytes(key)
+        if expectation.direction is Direction.ORIGINAL:
+            client, real, virtual = flow.source, expectation.peer, flow.destination
+        else:
+            client, real, virtual = flow.destination, flow.source, self._free_source(flow, parent)
+        binding = Binding(parent.service.tracker, virtual, real, parent.real_server.traffic)
+        client_key = FlowKey(flow.protocol, client, virtual).to_bytes()
+        connection = Connection(client_key, parent.service, parent.real_server, binding, 0, now)
+        connection.parent, connection.helper = parent, expectation.helper
+        if self.connections.full or not self._enter(connection, expectation.helper is not None, now):
+            return None
+        self.expectations.remove(expectation)
+        return connection
+
+    def _free_source(self, flow: FlowKey, parent: Connection) -> Endpoint:
+        """Return the virtual endpoint that a real server's own connection seems to come from: its port, or the next free one."""
+        for port in range(flow.source.port, 65536):
+            virtual = Endpoint(parent.virtual.address, port)
+            if FlowKey(flow.protocol, flow.destination, virtual).to_bytes() not in self.connections.flows:
+                return virtual
+        return Endpoint(parent.virtual.address, flow.source.port)
+
+    def _enter(self, connection: Connection, wants_helper: bool, now: float) -> bool:
+        if not self.connections.can_open(connection):
+            return False
+        if wants_helper:
+            self._bind_helper(connection, now)
+        self.connections.add(connection)
+        self.announce("nat_lb_connection_opened", connection, now, connection=connection)
+        return True
+
+    def _bind_helper(self, connection: Connection, now: float) -> None:
+        try:
+            helper: Helper | None = self._hooks.nat_lb_bind_helper(connection=connection)
+        except Exception as error:
+            self.faults.report("nat_lb_bind_helper", str(connection), error, now)
+            return
+        if helper is None:
+            return
+        ledger = ExpectationLedger(self.expectations, connection, helper, self.faults)
+        connection.rewriter = TcpRewriter(helper, ledger.peers, ledger)
+
+    def change_state(self, connection: Connection, state: int, now: float) -> None:
+        """Move a connection to another state of its tracker."""
+        old = connection.state_name
+        self.connections.set_state(connection, state)
+        self.announce(
+            "nat_lb_connection_state_changed", connection, now,
+            connection=connection, old_state=old, new_state=connection.state_name,
+        )  # fmt: skip
+
+    def close(self, connection: Connection, reason: str, now: float) -> None:
+        """Take a connection out of the table, and what it expected with it."""
+        self.expectations.remove_all(connection)
+        self.connections.remove(connection)
+        if connection.service.persistence:
+            self.persistence.closed(connection)
+        self.announce("nat_lb_connection_closed", connection, now, connection=connection, reason=reason)
+
+    def tick(self, now: float) -> None:
+        """Close what has expired; called about once a second."""
+        for connection in self.connections.expired(now):
+            self.close(connection, "expired", now)
+        self.expectations.expire(now)
+        if now >= self._sweep_at:
+            self._sweep_at = now + PERSISTENCE_SWEEP
+            self.persistence.expire(now)

@@ -1,0 +1,154 @@
+"""Network address translation of one packet: the only code that writes addresses and ports.
+
+The law: in VS/NAT only the virtual endpoint and the real server's endpoint are exchanged; the client's is never touched.  So all
+connections of one service to one real server share two translations, whose checksum deltas are computed once: when the real server
+is added.
+
+Only plain packets come here (see `packet`); the header up to the transport checksum is taken apart and put together by one struct.
+"""
+
+from __future__ import annotations
+
+import struct
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+from nat_lb.checksum import checksum, delta, ones_sum
+from nat_lb.flow import Direction, Endpoint
+from nat_lb.packet import UDP, pseudo_sum
+from nat_lb.tracker import Rows, Tracker
+from nat_lb.verdict import Stage
+
+
+class Traffic:
+    """Packets and octets (IP header included) that one direction of a real server carried."""
+
+    __slots__ = ("octets", "packets")
+
+    def __init__(self) -> None:
+        self.packets = 0
+        self.octets = 0
+
+
+class Translation(ABC):
+    """One direction between a virtual endpoint and a real endpoint: what every packet of it needs, ready to use."""
+
+    __slots__ = (
+        "address", "address_delta", "checksum_at", "direction", "event_at", "hops_at", "least_hops", "least_length",
+        "pack", "port", "rest_at", "rows", "traffic", "transport_delta", "unpack", "wrong_stage", "zero_is_none",
+    )  # fmt: skip
+
+    layout: ClassVar[str]  # of the IP header up to the ports
+    base: ClassVar[int]  # octets of the IP header
+
+    def __init__(self, tracker: type[Tracker], old: Endpoint, new: Endpoint, direction: Direction, traffic: Traffic) -> None:
+        old_address, old_port = old.packed
+        self.address, self.port = new.packed
+        self.address_delta = delta(old_address, self.address)
+        self.transport_delta = (self.address_delta + delta(old_port, self.port)) % 0xFFFF
+        self.direction = direction
+        self.traffic = traffic
+        self.checksum_at = self.base + tracker.checksum_at
+        self.rest_at = self.checksum_at + 2
+        self.least_length = self.base + tracker.header
+        self.event_at = 0 if tracker.event_at is None else self.base + tracker.event_at
+        self.rows: Rows = tracker.rows(direction)
+        original = direction is Direction.ORIGINAL
+        # A real server's packet has already been routed, and its hop limit lowered, when it comes here.
+        self.wrong_stage = Stage.AFTER_ROUTING if original else Stage.BEFORE_ROUTING
+        self.least_hops = 2 if original else 0
+        self.hops_at = 8 if self.base == 20 else 7
+        self.zero_is_none = tracker.protocol == UDP
+        fields = struct.Struct(f"{self.layout}2s2s{tracker.checksum_at - 4}sH")
+        self.unpack, self.pack = fields.unpack_from, fields.pack
+
+    @abstractmethod
+    def apply(self, data: bytes | bytearray) -> bytes:
+        """Return the packet with the address, the port and the checksums of the other side; at least `least_length` octets."""
+
+    def udp_checksum(self, data: bytes, result: int) -> int:
+        """Return the UDP checksum to send where the incremental one came out as or started from zero (RFC 768).
+
+        Zero means that the sender computed none: the packet gets one then, as IPVS does; a computed zero is sent as 0xFFFF.
+        """
+        if data[self.checksum_at : self.rest_at] != b"\0\0":
+            return result or 0xFFFF
+        addresses = data[self.base - 2 * len(self.address) : self.base]
+        datagram = data[self.base :]
+        total = pseudo_sum(addresses[: len(self.address)], addresses[len(self.address) :], UDP, len(datagram))
+        check = checksum(datagram) - (total + self.transport_delta) % 0xFFFF
+        return (check if check >= 0 else check + 0xFFFF) or 0xFFFF
+
+    def _transport(self, data: bytes | bytearray, check: int) -> int:
+        result = check - self.transport_delta
+        if result < 0:
+            result += 0xFFFF
+        if self.zero_is_none and (result == 0 or check == 0):
+            return self.udp_checksum(bytes(data), result)
+        return result
+
+
+class _Ipv4Original(Translation):
+    __slots__ = ()
+    layout, base = "!10sH4s4s", 20
+
+    def apply(self, data: bytes | bytearray) -> bytes:
+        head, check, source, _, source_port, _, middle, transport = self.unpack(data)
+        check -= self.address_delta
+        return self.pack(
+            head, check if check >= 0 else check + 0xFFFF, source, self.address, source_port, self.port, middle,
+            self._transport(data, transport),
+        ) + data[self.rest_at :]  # fmt: skip
+
+
+class _Ipv4Reply(Translation):
+    __slots__ = ()
+    layout, base = "!10sH4s4s", 20
+
+    def apply(self, data: bytes | bytearray) -> bytes:
+        head, check, _, destination, _, destination_port, middle, transport = self.unpack(data)
+        check -= self.address_delta
+        return self.pack(
+            head, check if check >= 0 else check + 0xFFFF, self.address, destination, self.port, destination_port, middle,
+            self._transport(data, transport),
+        ) + data[self.rest_at :]  # fmt: skip
+
+
+class _Ipv6Original(Translation):
+    __slots__ = ()
+    layout, base = "!8s16s16s", 40
+
+    def apply(self, data: bytes | bytearray) -> bytes:
+        head, source, _, source_port, _, middle, transport = self.unpack(data)
+        return self.pack(
+            head, source, self.address, source_port, self.port, middle, self._transport(data, transport)
+        ) + data[self.rest_at :]  # fmt: skip
+
+
+class _Ipv6Reply(Translation):
+    __slots__ = ()
+    layout, base = "!8s16s16s", 40
+
+    def apply(self, data: bytes | bytearray) -> bytes:
+        head, _, destination, _, destination_port, middle, transport = self.unpack(data)
+        return self.pack(
+            head, self.address, destination, self.port, destination_port, middle, self._transport(data, transport)
+        ) + data[self.rest_at :]  # fmt: skip
+
+
+class Binding:
+    """Both translations between one virtual endpoint and one real endpoint; shared by all their connections."""
+
+    __slots__ = ("original", "real", "reply", "virtual")
+
+    def __init__(self, tracker: type[Tracker], virtual: Endpoint, real: Endpoint, traffic: tuple[Traffic, Traffic]) -> None:
+        original, reply = (_Ipv4Original, _Ipv4Reply) if virtual.address.version == 4 else (_Ipv6Original, _Ipv6Reply)
+        self.virtual, self.real = virtual, real
+        self.original: Translation = original(tracker, virtual, real, Direction.ORIGINAL, traffic[Direction.ORIGINAL])
+        self.reply: Translation = reply(tracker, real, virtual, Direction.REPLY, traffic[Direction.REPLY])
+
+
+def transport_is_trustworthy(source: bytes, destination: bytes, protocol: int, segment: bytes, at: int) -> bool:
+    """Return whether a transport checksum at offset `at` is right, or only begun, as captures of offloaded packets show it."""
+    pseudo = pseudo_sum(source, destination, protocol, len(segment))
+    return (ones_sum(segment) + pseudo) % 0xFFFF == 0 or int.from_bytes(segment[at : at + 2], "big") == pseudo

@@ -1,0 +1,210 @@
+"""Payload rewriting: the only place where lengths change.
+
+The law: what a receiver gets is one consistent stream, the sender's with every edit made exactly once, whatever was lost, sent
+twice, reordered or cut differently on the way.  Hence:
+
+- Octets are shown to the helper in order, as whole messages, once.  A segment beyond a gap is dropped; its sender will send it again.
+- Octets of an incomplete message that an edit may reach into are *held*: the segment goes on without them (perhaps empty, for its
+  acknowledgement), and they go out in front of those that complete the message.
+- A sender that waits for the acknowledgement of held octets before it sends more (Nagle, RFC 9293 §3.7.4) would wait for ever.  When it
+  sends them again, the director acknowledges them: it *vouches* for them, and the segment that follows them carries them along,
+  however often, until the receiver has them.  So the sender's own retransmissions make their delivery reliable.
+- All the rest is sequence adjustment (`seqadj`): of sequence numbers with the sender's map, of acknowledgements and SACK with the
+  receiver's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from nat_lb.errors import PacketError
+from nat_lb.flow import Direction
+from nat_lb.helper import Edit, Helper, Message, Peers, Registrar
+from nat_lb.nat import transport_is_trustworthy
+from nat_lb.packet import TCP
+from nat_lb.segment import ACK, FIN, MODULO, PSH, SYN, URG, Segment
+from nat_lb.stream import Stream
+from nat_lb.verdict import Reason
+
+DEFAULT_MSS = 536  # of a SYN without the option (RFC 9293 §3.7.1)
+
+
+class Ledger(Registrar, Protocol):
+    """A registrar that can take back what one message reserved."""
+
+    stopped: bool
+    now: float  # seconds
+
+    def begin(self) -> None:
+        """Start a new message."""
+
+    def undo(self) -> None:
+        """Take back what was reserved since `begin`."""
+
+    def fault(self, method: str, error: Exception) -> None:
+        """Log and count what a method of the helper raised."""
+
+
+class Rewritten(NamedTuple):
+    """More than one packet came of one: `onward` are still to be translated, `back` go to the sender as they are."""
+
+    onward: Sequence[bytes]
+    back: Sequence[bytes] = ()
+
+
+class TcpRewriter:
+    """Both directions of one connection, and its helper."""
+
+    __slots__ = ("_helper", "_ledger", "_peers", "_streams")
+
+    def __init__(self, helper: Helper, peers: Peers, ledger: Ledger) -> None:
+        self._helper: Helper | None = helper
+        self._peers = peers
+        self._ledger = ledger
+        self._streams = [Stream(), Stream()]
+
+    @property
+    def finished(self) -> bool:
+        """Whether the connection's packets no longer need to come here."""
+        return self._helper is None and self._streams[0].idle and self._streams[1].idle
+
+    def rewrite(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
+        """Return what a plain packet becomes, addresses untouched; raises PacketError if it may not pass."""
+        self._ledger.now = now
+        sender, receiver = self._streams[direction], self._streams[1 - direction]
+        segment = Segment(data)
+        sender.last = data
+        if segment.flags & SYN or sender.first is None:
+            sender = self._begin(segment, direction)
+        elif segment.flags & ~PSH == ACK and not segment.payload and sender.idle and receiver.idle:
+            return data
+        start = sender.position(segment.seq + (1 if segment.flags & SYN else 0))
+        begin = sender.earliest_unpassed(start)
+        stuck = self._read(segment, sender, start, direction)
+        onward = self._onward(segment, sender, receiver, start, begin)
+        back = [acknowledgement(segment, sender.vouch(), receiver.last)] if stuck else []
+        sender.trim()
+        return Rewritten(onward, back) if back or len(onward) > 1 else onward[0]
+
+    def original_sequence(self, sequence: int, direction: Direction) -> int:
+        """Return the sequence number that the sender wrote for one of the rewritten stream, as an ICMP error quotes it."""
+        stream = self._streams[direction]
+        return stream.original(sequence) % MODULO if stream.first is not None else sequence
+
+    def _begin(self, segment: Segment, direction: Direction) -> Stream:
+        """Take the position from a SYN, or from the first segment seen; a SYN with another number starts anew."""
+        old, first = self._streams[direction], segment.seq + (1 if segment.flags & SYN else 0)
+        if segment.flags & SYN:
+            self._streams[1 - direction].mss = segment.mss or DEFAULT_MSS
+        if old.first == first:
+            return old
+        stream = self._streams[direction] = Stream(first)
+        stream.mss, stream.last = old.mss, old.last
+        return stream
+
+    def _read(self, segment: Segment, stream: Stream, start: int, direction: Direction) -> bool:
+        """Show new octets to the helper; return whether the sender is stuck on octets that are held."""
+        if not segment.payload and not segment.flags & FIN:
+            return False
+        if not transport_is_trustworthy(segment.source, segment.destination, TCP, segment.data[segment.at :], 16):
+            raise PacketError(Reason.BAD_CHECKSUM)
+        end = start + len(segment.payload)
+        fresh = stream.admit(start, segment.payload)
+        if fresh:
+            self._decide(stream, direction)
+        if segment.flags & FIN and end == stream.next:
+            stream.undecided = stream.held = stream.next
+        return not fresh and stream.held < min(end, stream.next)
+
+    def _decide(self, stream: Stream, direction: Direction) -> None:
+        """Take whole messages off the pending octets, and say from where on octets are held."""
+        passed = stream.held
+        while (helper := self._helper) and (size := self._frame(helper, stream.pending, direction)):
+            if not stream.overlong:
+                self._show(helper, stream, stream.pending[:size], direction, passed)
+            stream.overlong = False
+            stream.undecided += size
+        if helper is None:
+            stream.undecided = stream.held = stream.next
+            return
+        if stream.overlong or len(stream.pending) > helper.longest_message:
+            stream.overlong = True
+            stream.undecided = stream.next
+        holds = stream.undecided < stream.next and self._holds(helper, stream.pending, direction)
+        stream.held = max(passed, stream.undecided) if holds else stream.next
+
+    def _frame(self, helper: Helper, pending: bytes, direction: Direction) -> int:
+        try:
+            return max(0, min(helper.frame(pending, direction), len(pending)))
+        except Exception as error:
+            self._ledger.fault("frame", error)
+            self._helper = None
+            return 0
+
+    def _holds(self, helper: Helper, pending: bytes, direction: Direction) -> bool:
+        try:
+            return helper.holds(pending, direction)
+        except Exception as error:
+            self._ledger.fault("holds", error)
+            return False
+
+    def _show(self, helper: Helper, stream: Stream, data: bytes, direction: Direction, passed: int) -> None:
+        """Record the edits of one whole message; a fault leaves the message as it is and undoes what it reserved."""
+        self._ledger.begin()
+        try:
+            edits = checked(helper.rewrite(Message(data, direction, self._peers, self._ledger)), len(data))
+            if edits and stream.undecided + edits[0].start < passed:
+                raise ValueError(f"{edits[0]} reaches into octets that holds() let pass")
+        except Exception as error:
+            self._ledger.undo()
+            self._ledger.fault("rewrite", error)
+            return
+        if self._ledger.stopped:
+            self._helper = None
+        for start, end, text in edits:
+            if data[start:end] != text:
+                stream.map.record(stream.undecided + start, stream.undecided + end, text)
+
+    def _onward(self, segment: Segment, sender: Stream, receiver: Stream, start: int, begin: int) -> list[bytes]:
+        """Put the segment together anew, as one packet or, if its payload outgrew the receiver's limit, as several."""
+        image, payload = sender.render(start, segment.payload, begin)
+        seq = image - (1 if segment.flags & SYN else 0)
+        ack, urgent, sack = segment.ack, segment.urgent, None
+        if segment.flags & ACK and receiver.first is not None:
+            sack = None if receiver.idle else receiver.original
+            ack = receiver.acknowledge(segment.ack)
+        if segment.flags & URG:
+            urgent = min(max(sender.map.forward(start + segment.urgent) - image, 0), 0xFFFF)
+        room = max(len(payload), 1)
+        if sender.mss and room > len(segment.payload):
+            room = max(sender.mss - (segment.header - 20), len(segment.payload), 1)
+        packets = []
+        for at in range(0, max(len(payload), 1), room):
+            flags = segment.flags if at + room >= len(payload) else segment.flags & ~(PSH | FIN)
+            part = payload[at : at + room]
+            packets.append(segment.rebuilt(seq + at, ack, part, flags=flags, urgent=max(urgent - at, 0), sack=sack))
+        return packets
+
+
+def checked(edits: object, size: int) -> list[Edit]:
+    """Return the edits as a list; raises ValueError unless they ascend, do not overlap and lie inside the message."""
+    result = [Edit(*edit) for edit in edits]  # type: ignore[attr-defined]
+    end = 0
+    for edit in result:
+        if not end <= edit.start < edit.end <= size or not isinstance(edit.text, bytes):
+            raise ValueError(f"{edit} is no edit of a message of {size} octets after octet {end}")
+        end = edit.end
+    return result
+
+
+def acknowledgement(segment: Segment, position: int, peers_last: bytes | None) -> bytes:
+    """Return an ACK of `position` to a segment's sender as its peer would send it: same window, timestamps if in use."""
+    window, options = 0xFFFF, b""
+    if peers_last is not None:
+        peer = Segment(peers_last)
+        window = peer.window
+        mine, theirs = segment.timestamp, peer.timestamp
+        if mine and theirs:
+            options = b"\x01\x01\x08\x0a" + theirs + mine
+    return segment.answer(segment.ack, position, ACK, window=window, options=options)

@@ -1,0 +1,208 @@
+"""The way of a packet, read from top to bottom.
+
+The law: `process` gives every packet exactly one verdict and never raises.  A packet of a known connection calls no hook, logs
+nothing, and is taken apart once; all that is rare is in methods below `process`, in the order in which a packet meets it:
+
+    key -> connection, or a first packet: expectation, virtual service, scheduler -> state -> helper -> translation
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from nat_lb import icmp, reject
+from nat_lb.connection import Connection
+from nat_lb.errors import PacketError
+from nat_lb.flow import Direction
+from nat_lb.nat import Translation
+from nat_lb.packet import TCP, Packet, flow_key
+from nat_lb.payload import Rewritten
+from nat_lb.service import VirtualService
+from nat_lb.verdict import Drop, NotForwarded, Reason, Reject, Replace, Stage, Verdict
+
+if TYPE_CHECKING:
+    from nat_lb.config import DirectorConfig
+    from nat_lb.lifecycle import Lifecycle
+
+_ANY = Stage.ANY
+
+
+class Pipeline:
+    """The tables that a packet meets, and its way through them."""
+
+    def __init__(self, lifecycle: Lifecycle, settings: DirectorConfig) -> None:
+        self.lifecycle = lifecycle
+        self.settings = settings
+        self.services = lifecycle.services
+        self.refused: Counter[Reason] = Counter()
+        self._flows = lifecycle.connections.flows
+
+    def process(self, data: bytes, now: float, stage: Stage = _ANY) -> Verdict:
+        """Return the verdict on one IP packet, taken at `now` (seconds, never going back) where `stage` says."""
+        try:
+            connection = self._flows.get(key := flow_key(data))  # type: ignore[arg-type]
+            if connection is None:
+                return self._unknown(data, now, stage)
+            binding = connection.binding
+            path = binding.original if key == connection.key else binding.reply
+            if stage is path.wrong_stage:
+                return data
+            length = len(data)
+            if length < path.least_length:
+                return self._drop(Reason.TRUNCATED)
+            if data[path.hops_at] < path.least_hops:
+                return self._out_of_hops(Packet(data))
+            state = path.rows[data[path.event_at]][connection.state]
+            connection.last_seen = now
+            if state != connection.state and self._moved(connection, path, data, state, now):
+                return self._unknown(data, now, stage)
+            traffic = path.traffic
+            traffic.packets += 1
+            traffic.octets += length
+            if connection.rewriter is not None:
+                return self._rewrite(connection, path, data, now)
+            return path.apply(data)
+        except PacketError as error:
+            return self._drop(Reason(error.reason))
+        except Exception as error:
+            self.lifecycle.faults.report("pipeline", "one packet", error, now)
+            return self._drop(Reason.PLUGIN_FAULT)
+
+    def _drop(self, reason: Reason) -> Drop:
+        self.refused[reason] += 1
+        return Drop(reason)
+
+    def _reject(self, reason: Reason, answer: bytes | None) -> NotForwarded:
+        self.refused[reason] += 1
+        return Reject(reason, answer) if answer is not None else Drop(reason)
+
+    def _out_of_hops(self, packet: Packet) -> NotForwarded:
+        return self._reject(Reason.TTL_EXCEEDED, reject.icmp_error(packet, reject.TIME_EXCEEDED))
+
+    def _moved(self, connection: Connection, path: Translation, data: bytes, state: int, now: float) -> bool:
+        """Carry out a change of state; return whether the packet opens a new connection in place of this one."""
+        if path.direction is Direction.ORIGINAL and connection.service.reopened[connection.state]:
+            if connection.service.opening[data[path.event_at]]:
+                self.lifecycle.close(connection, "reused", now)
+                return True
+        self.lifecycle.change_state(connection, state, now)
+        return False
+
+    def _rewrite(self, connection: Connection, path: Translation, data: bytes, now: float) -> Verdict:
+        """Let the connection's helper and the sequence adjustment have the packet, then translate it."""
+        rewriter = connection.rewriter
+        assert rewriter is not None
+        result = rewriter.rewrite(data, path.direction, now)
+        if rewriter.finished:
+            connection.rewriter = None
+        if isinstance(result, Rewritten):
+            return Replace(Reason.RESEGMENTED, *map(path.apply, result.onward), *result.back)
+        return path.apply(result)
+
+    def _unknown(self, data: bytes, now: float, stage: Stage) -> Verdict:
+        """Decide about a packet that no connection claims by the first look at it."""
+        packet = Packet(data)
+        ours = self.services.is_virtual(packet.destination) or self.services.is_real(packet.source)
+        if packet.fragment:
+            return self._drop(Reason.FRAGMENT) if ours else data
+        if packet.is_icmp:
+            return self._icmp(packet, now, stage) if icmp.is_error(packet) else data
+        if packet.plain is not data and packet.key in self._flows:
+            verdict = self.process(packet.plain, now, stage)
+            return verdict if isinstance(verdict, NotForwarded) else packet.restore(verdict)
+        return self._first(packet, now, stage)
+
+    def _first(self, packet: Packet, now: float, stage: Stage) -> Verdict:
+        """Open a connection for a packet that is expected or for a service; all else is no concern of ours, or refused."""
+        key = packet.key
+        expectation = self.lifecycle.expectations.match(key)
+        if expectation is not None and stage in (_ANY, _STAGE_OF[expectation.direction]):
+            opened = self.lifecycle.open_expected(expectation, key, now)
+            return self._enter(packet, opened, now, stage)
+        if stage is not Stage.AFTER_ROUTING and self.services.is_virtual(packet.destination):
+            return self._for_virtual_address(packet, now, stage)
+        if stage is not Stage.BEFORE_ROUTING and self._is_orphan(packet):
+            return self._orphan(packet)
+        return packet.data
+
+    def _enter(self, packet: Packet, opened: Connection | None, now: float, stage: Stage) -> Verdict:
+        """Send a first packet through the connection that was just opened for it."""
+        if opened is None:
+            return self._drop(Reason.TABLE_FULL)
+        verdict = self.process(packet.plain, now, stage)
+        return verdict if isinstance(verdict, NotForwarded) else packet.restore(verdict)
+
+    def _for_virtual_address(self, packet: Packet, now: float, stage: Stage) -> Verdict:
+        at = packet.offset
+        service = self.services.find(packet.protocol, packet.destination, packet.plain[at + 2 : at + 4])
+        if service is None:
+            return self._other_port(packet)
+        if packet.hops < 2:
+            return self._out_of_hops(packet)
+        if len(packet.payload) < service.tracker.header:
+            return self._drop(Reason.TRUNCATED)
+        if not self._may_open(service, packet):
+            return self._without_connection(packet)
+        if self.lifecycle.connections.full:
+            return self._drop(Reason.TABLE_FULL)
+        try:
+            real_server = self.lifecycle.choose(service, packet.key, now)
+        except Exception as error:
+            self.lifecycle.faults.report("nat_lb_schedule", service.name, error, now)
+            return self._drop(Reason.PLUGIN_FAULT)
+        if real_server is None:
+            answer = reject.icmp_error(packet, reject.PORT_UNREACHABLE)
+            return self._reject(Reason.NO_REAL_SERVER, answer)
+        return self._enter(packet, self.lifecycle.open(service, real_server, packet.key, now), now, stage)
+
+    def _may_open(self, service: VirtualService, packet: Packet) -> bool:
+        at = service.tracker.event_at
+        return service.may_open(packet.payload[at] if at is not None else 0)
+
+    def _without_connection(self, packet: Packet) -> NotForwarded:
+        answer = reject.reset(packet) if packet.protocol == TCP else None
+        if answer is None:
+            return self._drop(Reason.RESET_WITHOUT_CONNECTION)
+        return self._reject(Reason.NO_CONNECTION, answer)
+
+    def _other_port(self, packet: Packet) -> Verdict:
+        """Refuse a packet to a port of a VIP that no service has; other protocols are the director's own affair."""
+        if self.settings.other_ports == "accept" or packet.protocol not in self.lifecycle.protocols:
+            return packet.data
+        if self.settings.other_ports == "drop":
+            return self._drop(Reason.NO_SERVICE)
+        return self._reject(Reason.NO_SERVICE, self._refusal(packet))
+
+    def _refusal(self, packet: Packet) -> bytes | None:
+        if packet.protocol == TCP:
+            return reject.reset(packet)
+        return reject.icmp_error(packet, reject.PORT_UNREACHABLE)
+
+    def _is_orphan(self, packet: Packet) -> bool:
+        at = packet.offset
+        return self.services.find_by_real(packet.protocol, packet.source, packet.plain[at : at + 2]) is not None
+
+    def _orphan(self, packet: Packet) -> NotForwarded:
+        """Refuse a real server's packet that belongs to no connection: forwarded, it would show the server's address."""
+        if self.settings.orphan_replies == "drop":
+            return self._drop(Reason.REPLY_WITHOUT_CONNECTION)
+        return self._reject(Reason.REPLY_WITHOUT_CONNECTION, self._refusal(packet))
+
+    def _icmp(self, packet: Packet, now: float, stage: Stage) -> Verdict:
+        """Translate an ICMP error about a connection's packet."""
+        inner = icmp.quoted(packet)
+        found = icmp.find(self._flows, inner)
+        if found is None:
+            if self.services.is_virtual(packet.destination) and self.settings.other_ports != "accept":
+                return self._drop(Reason.ICMP_UNTRANSLATABLE)
+            return packet.data
+        connection, direction = found
+        path = connection.binding.original if direction is Direction.ORIGINAL else connection.binding.reply
+        if stage is path.wrong_stage:
+            return packet.data
+        icmp.check(packet)
+        return icmp.translate(packet, inner, connection, direction)
+
+
+_STAGE_OF = {Direction.ORIGINAL: Stage.BEFORE_ROUTING, Direction.REPLY: Stage.AFTER_ROUTING}

@@ -1,0 +1,146 @@
+"""Plugins: found by entry point, checked, and turned into registries of what they offer.
+
+The law: the manager is an object that the director owns, and one plugin's failure is reported by its distribution's name and takes
+nothing else with it.  The core's own parts come in through the same hooks.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, TypeVar
+
+import pluggy
+
+from nat_lb import core, hookspecs
+from nat_lb.errors import PluginError
+from nat_lb.helper import Helper
+from nat_lb.scheduler import Scheduler
+from nat_lb.tracker import Tracker
+
+GROUP = "nat_lb"
+CORE = "nat-lb"
+
+Class = TypeVar("Class", bound=type[Any])
+
+
+@dataclass
+class PluginInfo:
+    """One installed plugin: where it comes from, what it registers, and why it is not used if it is not."""
+
+    name: str
+    distribution: str
+    version: str
+    origin: str
+    state: str = "loaded"  # loaded | disabled | failed
+    problem: str = ""
+    registers: list[str] = field(default_factory=list)
+
+
+class Registry:
+    """The loaded plugins and what they offer by name."""
+
+    def __init__(self, disabled: Collection[str] = (), found: Iterable[EntryPoint] | None = None) -> None:
+        self.manager = pluggy.PluginManager("nat_lb")
+        self.manager.add_hookspecs(hookspecs)
+        self.plugins: list[PluginInfo] = []
+        self.schedulers: dict[str, type[Scheduler]] = {}
+        self.trackers: dict[str, type[Tracker]] = {}
+        self.helpers: dict[str, type[Helper]] = {}
+        self._owners: dict[str, str] = {"nat_lb": CORE}  # top-level package -> distribution
+        self.manager.register(core, CORE)
+        self._collect(PluginInfo(CORE, CORE, core.VERSION, "nat_lb.core"), core)
+        for entry in sorted(entry_points(group=GROUP) if found is None else found, key=lambda entry: entry.name):
+            self._load(entry, disabled)
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong with the plugins that could not be loaded, one line each."""
+        return [plugin.problem for plugin in self.plugins if plugin.state == "failed"]
+
+    def owner(self, error: BaseException) -> str:
+        """Name the distribution whose code raised: the innermost frame that belongs to a plugin, else the core."""
+        traceback, owner = error.__traceback__, CORE
+        while traceback is not None:
+            package = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
+            owner = self._owners.get(package, owner)
+            traceback = traceback.tb_next
+        return owner
+
+    def owner_of(self, offered: type) -> str:
+        """Name the distribution that a registered class comes from."""
+        return self._owners.get(offered.__module__.partition(".")[0], CORE)
+
+    def _load(self, entry: EntryPoint, disabled: Collection[str]) -> None:
+        distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "?")
+        info = PluginInfo(entry.name, distribution, version, entry.value)
+        self._owners[entry.module.partition(".")[0]] = distribution
+        if entry.name in disabled:
+            info.state = "disabled"
+            self.plugins.append(info)
+            return
+        try:
+            plugin = entry.load()
+            self.manager.register(plugin, distribution)
+            self.manager.check_pending()
+            self._collect(info, plugin)
+        except Exception as error:
+            info.state = "failed"
+            info.problem = _explain(info, error)
+            if self.manager.has_plugin(distribution):
+                self.manager.unregister(name=distribution)
+            self.plugins.append(info)
+
+    def _collect(self, info: PluginInfo, plugin: object) -> None:
+        """Take what one plugin registers; nothing of it if any of it is not sound."""
+        offers: tuple[tuple[str, type[Any], dict[str, Any]], ...] = (
+            ("schedulers", Scheduler, self.schedulers),
+            ("trackers", Tracker, self.trackers),
+            ("helpers", Helper, self.helpers),
+        )
+        taken: list[tuple[dict[str, Any], type[Any]]] = []
+        for kind, base, registry in offers:
+            implementation = getattr(plugin, f"nat_lb_register_{kind}", None)
+            for offered in self._ask(implementation, kind):
+                self._check(offered, base, kind, registry)
+                taken.append((registry, offered))
+                info.registers.append(f"{kind[:-1]} {offered.name}")
+        for registry, offered in taken:
+            registry[offered.name] = offered
+            self._owners.setdefault(offered.__module__.partition(".")[0], info.distribution)
+        self.plugins.append(info)
+
+    def _ask(self, implementation: Callable[[], Iterable[Any]] | None, kind: str) -> list[Any]:
+        if implementation is None:
+            return []
+        answer = implementation()
+        if answer is None or isinstance(answer, (str, type)):
+            raise PluginError(f"nat_lb_register_{kind}() must return a list of classes, found {answer!r}")
+        return list(answer)
+
+    def _check(self, offered: Any, base: type[Any], kind: str, registry: dict[str, Any]) -> None:
+        hook = f"nat_lb_register_{kind}()"
+        if not (isinstance(offered, type) and issubclass(offered, base)):
+            raise PluginError(f"{hook} must return subclasses of nat_lb.api.{base.__name__}, found {offered!r}")
+        name = getattr(offered, "name", None)
+        if not isinstance(name, str) or not name:
+            raise PluginError(f"{hook}: {offered.__name__} has no name. Set the class attribute `name`.")
+        if inspect.isabstract(offered):
+            missing = ", ".join(sorted(getattr(offered, "__abstractmethods__")))
+            raise PluginError(f"{hook}: {offered.__name__} does not implement {missing}.")
+        if issubclass(offered, Tracker):
+            offered.check()
+        if name in registry:
+            raise PluginError(
+                f'{kind[:-1]} "{name}" is registered by {self.owner_of(registry[name])} already. '
+                "Uninstall one of the two, or name one in [plugins] disable."
+            )
+
+
+def _explain(info: PluginInfo, error: Exception) -> str:
+    text = str(error) or type(error).__name__
+    if not isinstance(error, PluginError):
+        text = f"{type(error).__name__}: {text}"
+    return f"{info.distribution} {info.version}: plugin \"{info.name}\" ({info.origin}) cannot be used: {text}"

@@ -1,0 +1,154 @@
+"""Schedulers: which real server gets a new connection.
+
+The law: a scheduler answers with a usable real server or with None, and a decision that can be written as data is a `Plan`.  A plan
+is carried out here in Python or, unchanged, by a fast path in the kernel; a scheduler that is code overrides `schedule`.
+
+One scheduler object belongs to one virtual service.  Real servers come in the order of the configuration file, which is the order
+in which ties are broken.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any, ClassVar, Protocol
+
+from nat_lb.flow import FlowKey
+from nat_lb.service import RealServer
+
+
+class ServiceView(Protocol):
+    """What a scheduler sees of its virtual service."""
+
+    @property
+    def name(self) -> str:
+        """The name in the configuration."""
+
+    @property
+    def real_servers(self) -> Sequence[RealServer]:
+        """The real servers in the file's order, quiesced and overloaded ones too."""
+
+
+class Plan(ABC):
+    """A scheduling decision as data."""
+
+    @abstractmethod
+    def choose(self, flow: FlowKey) -> RealServer | None:
+        """Return the usable real server for a new connection, or None if the plan has none."""
+
+
+class Cycle(Plan):
+    """Take the entries of `order` in turn, past those that are not usable."""
+
+    def __init__(self, order: Sequence[RealServer], position: int = 0) -> None:
+        self.order = tuple(order)
+        self.position = position % len(self.order) if self.order else 0
+
+    def choose(self, flow: FlowKey) -> RealServer | None:
+        for step in range(len(self.order)):
+            at = (self.position + step) % len(self.order)
+            if self.order[at].usable:
+                self.position = at + 1
+                return self.order[at]
+        return None
+
+
+class HashTable(Plan):
+    """Take the slot that a hash of the flow names; with `fallback`, the slot of a second hash if that one's server is unusable.
+
+    `key` maps a flow to a slot number for a given offset; `tries` is how many offsets `fallback` tries.
+    """
+
+    def __init__(
+        self, slots: Sequence[RealServer | None], key: Callable[[FlowKey, int], int], *, fallback: bool = False
+    ) -> None:
+        self.slots = tuple(slots)
+        self.key = key
+        self.fallback = fallback
+
+    def choose(self, flow: FlowKey) -> RealServer | None:
+        if not self.slots:
+            return None
+        first = self.key(flow, 0)
+        chosen = self.slots[first]
+        if chosen is not None and chosen.usable:
+            return chosen
+        return self._second_choice(flow, first) if self.fallback else None
+
+    def _second_choice(self, flow: FlowKey, first: int) -> RealServer | None:
+        for step in range(len(self.slots)):
+            chosen = self.slots[self.key(flow, (first + step) % len(self.slots))]
+            if chosen is not None and chosen.usable:
+                return chosen
+        return None
+
+
+class Load(Enum):
+    """What `LeastLoad` compares."""
+
+    OVERHEAD = "overhead"  # 256 times the active connections and once all connections, as IPVS weighs them
+
+    def of(self, server: RealServer) -> int:
+        """Return the load of one real server."""
+        return server.active * 256 + server.connections
+
+
+class LeastLoad(Plan):
+    """Take the usable server with the least load, divided by its weight if `weighted`; ties go to the first in order."""
+
+    def __init__(self, servers: Sequence[RealServer], load: Load = Load.OVERHEAD, *, weighted: bool = False) -> None:
+        self.servers = tuple(servers)
+        self.load = load
+        self.weighted = weighted
+
+    def choose(self, flow: FlowKey) -> RealServer | None:
+        best: RealServer | None = None
+        for server in self.servers:
+            if server.usable and (best is None or self._is_less(server, best)):
+                best = server
+        return best
+
+    def _is_less(self, server: RealServer, best: RealServer) -> bool:
+        if not self.weighted:
+            return self.load.of(server) < self.load.of(best)
+        return self.load.of(server) * best.weight < self.load.of(best) * server.weight
+
+
+class Scheduler(ABC):
+    """Base of all schedulers.
+
+    Registered by returning the class from `nat_lb_register_schedulers`; `name` is what a service's `scheduler` says in TOML.  Override
+    `plan` to decide by data, or `schedule` to decide by code.
+    """
+
+    name: ClassVar[str]
+    options: ClassVar[type[Any] | None] = None  # an `Options` model that validates [service.scheduler_options]
+
+    def __init__(self, service: ServiceView, options: Any = None) -> None:
+        self.service = service
+        self.settings = options
+        self._plan: Plan | None = None
+        self.changed()
+
+    def plan(self) -> Plan | None:
+        """Return the decision as data, made from the present real servers; None if `schedule` decides."""
+        return None
+
+    def changed(self) -> None:
+        """Take note that real servers were added, removed or given another weight; makes a new plan."""
+        self._plan = self.plan()
+
+    @property
+    def present_plan(self) -> Plan | None:
+        """The plan being carried out."""
+        return self._plan
+
+    def schedule(self, flow: FlowKey) -> RealServer | None:
+        """Return a usable real server for the first packet of a new connection, None if there is none.
+
+        `flow.source` is the client, `flow.destination` the virtual endpoint.
+        """
+        if self._plan is None:
+            raise NotImplementedError(f'scheduler "{self.name}" has neither a plan nor a schedule() of its own')
+        return self._plan.choose(flow)

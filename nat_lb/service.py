@@ -1,0 +1,169 @@
+"""Virtual services and their real servers, as they are right now.
+
+The law: a real server's load is what the connection table says it is, and whoever may not be chosen (quiesced or overloaded) says
+so itself through `usable`; a scheduler only asks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from nat_lb.flow import Address, Endpoint
+from nat_lb.nat import Binding, Traffic
+from nat_lb.tracker import Tracker
+
+if TYPE_CHECKING:
+    from nat_lb.helper import HelperFactory
+    from nat_lb.scheduler import Scheduler
+
+
+class RealServer:
+    """One real server of one virtual service."""
+
+    __slots__ = ("active", "binding", "endpoint", "inactive", "lower_threshold", "opened", "overloaded", "traffic", "upper_threshold", "weight")  # fmt: skip
+
+    def __init__(self, endpoint: Endpoint, weight: int = 1, upper_threshold: int = 0, lower_threshold: int = 0) -> None:
+        self.endpoint = endpoint
+        self.active = 0  # connections that count as load
+        self.inactive = 0  # connections that wind down
+        self.opened = 0  # connections ever opened
+        self.overloaded = False
+        self.traffic = (Traffic(), Traffic())  # by Direction
+        self.configure(weight, upper_threshold, lower_threshold)
+
+    def configure(self, weight: int, upper_threshold: int = 0, lower_threshold: int = 0) -> None:
+        """Change the weight and the connection thresholds (0: none); the load is judged anew."""
+        self.weight = weight
+        self.upper_threshold = upper_threshold
+        self.lower_threshold = lower_threshold or upper_threshold - upper_threshold // 4
+        self.overloaded = False
+        self.judge_load()
+
+    def bind(self, binding: Binding) -> None:
+        """Join a service: `binding` holds the translations that all its connections share."""
+        self.binding = binding
+
+    @property
+    def connections(self) -> int:
+        """Connections in the table, active and inactive."""
+        return self.active + self.inactive
+
+    @property
+    def usable(self) -> bool:
+        """Whether new connections may be given to it: neither quiesced (weight 0) nor overloaded."""
+        return self.weight > 0 and not self.overloaded
+
+    def judge_load(self) -> None:
+        """Set or clear `overloaded`: set at the upper threshold, cleared below the lower one."""
+        if not self.upper_threshold:
+            self.overloaded = False
+        elif self.connections >= self.upper_threshold:
+            self.overloaded = True
+        elif self.connections < self.lower_threshold:
+            self.overloaded = False
+
+    def count(self, active: int, inactive: int) -> None:
+        """Add to the numbers of active and inactive connections."""
+        self.active += active
+        self.inactive += inactive
+        if self.upper_threshold:
+            self.judge_load()
+
+    def __str__(self) -> str:
+        return str(self.endpoint)
+
+    def __repr__(self) -> str:
+        return f"RealServer({self.endpoint}, weight={self.weight})"
+
+
+class VirtualService:
+    """One virtual service: an endpoint of the director, a scheduler, and the real servers behind it, in the file's order."""
+
+    def __init__(self, name: str, tracker: type[Tracker], endpoint: Endpoint, timeouts: tuple[float, ...]) -> None:
+        self.name = name
+        self.tracker = tracker
+        self.endpoint = endpoint
+        self.timeouts = timeouts  # seconds, by state number
+        self.real_servers: list[RealServer] = []
+        self.scheduler: Scheduler | None = None
+        self.helpers: dict[str, HelperFactory] = {}
+        self.persistence = 0.0  # seconds, 0 is off
+        self.netmask: int = endpoint.address.max_prefixlen  # prefix length of what counts as one client
+        self.opening = tuple(tracker.event(octet) in tracker.opening for octet in range(256))
+        self.sloppy = False
+        self.active = tuple(state in tracker.active for state in tracker.states)
+        self.reopened = tuple(state in tracker.reopened for state in tracker.states)
+
+    def add(self, real_server: RealServer) -> None:
+        """Append a real server and prepare its translations."""
+        real_server.bind(Binding(self.tracker, self.endpoint, real_server.endpoint, real_server.traffic))
+        self.real_servers.append(real_server)
+
+    def may_open(self, octet: int) -> bool:
+        """Whether a packet with this event octet may open a connection; `sloppy` admits all but sterile events."""
+        return self.opening[octet] or (self.sloppy and self.tracker.event(octet) not in self.tracker.sterile)
+
+    def client_network(self, client: Address) -> bytes:
+        """Return the packed network that persistence takes for one client."""
+        spare = client.max_prefixlen - self.netmask
+        return (int(client) >> spare << spare).to_bytes(len(client.packed), "big")
+
+    @property
+    def key(self) -> bytes:
+        """The key of `ServiceTable`: protocol, address and port."""
+        address, port = self.endpoint.packed
+        return bytes((self.tracker.protocol,)) + address + port
+
+    def __str__(self) -> str:
+        return self.name
+
+    def __repr__(self) -> str:
+        return f"VirtualService({self.name}, {self.tracker.name} {self.endpoint})"
+
+
+class ServiceTable:
+    """All virtual services: finds the one a packet is for, and says which addresses are the director's and the servers'."""
+
+    def __init__(self, services: Iterable[VirtualService] = ()) -> None:
+        self.replace(services)
+
+    def __iter__(self) -> Iterator[VirtualService]:
+        return iter(self._by_key.values())
+
+    def replace(self, services: Iterable[VirtualService]) -> None:
+        """Put these services, whose real servers are already in them, in the place of all."""
+        self._by_key = {service.key: service for service in services}
+        self._virtual_addresses = {service.endpoint.address.packed for service in self}
+        self._real_addresses = {server.endpoint.address.packed for service in self for server in service.real_servers}
+        self._by_real = {
+            bytes((service.tracker.protocol,)) + b"".join(server.endpoint.packed): service
+            for service in self
+            for server in service.real_servers
+        }
+
+    def find(self, protocol: int, address: bytes, port: bytes) -> VirtualService | None:
+        """Return the service of a virtual endpoint (packed), or None."""
+        return self._by_key.get(bytes((protocol,)) + address + port)
+
+    def find_by_real(self, protocol: int, address: bytes, port: bytes) -> VirtualService | None:
+        """Return a service that has a real server at this endpoint (packed), or None."""
+        return self._by_real.get(bytes((protocol,)) + address + port)
+
+    def is_virtual(self, address: bytes) -> bool:
+        """Whether the packed address is a VIP."""
+        return address in self._virtual_addresses
+
+    def is_real(self, address: bytes) -> bool:
+        """Whether the packed address is a real server's."""
+        return address in self._real_addresses
+
+    @property
+    def virtual_addresses(self) -> list[str]:
+        """Every VIP once, in the file's order."""
+        return list(dict.fromkeys(str(service.endpoint.address) for service in self))
+
+    @property
+    def real_addresses(self) -> list[str]:
+        """Every real server's address once, in the file's order."""
+        return list(dict.fromkeys(str(server.endpoint.address) for service in self for server in service.real_servers))
