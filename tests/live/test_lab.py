@@ -54,7 +54,7 @@ def test_nginx_logs_the_address_it_saw(shared_lab: Lab) -> None:
     with Nginx(server, 8000) as web:
         (web.root / "page").write_text("content")
         assert shared_lab.client.run(["curl", "-sS", f"http://{server.v4}:8000/page"]).stdout == "content"
-        assert web.requests() == ['202.100.1.2 172.16.0.2 8000 200 "GET /page HTTP/1.1"']
+        assert web.requests(expected=1) == ['202.100.1.2 172.16.0.2 8000 200 "GET /page HTTP/1.1"']
 
 
 def test_stopped_server_refuses_connections(shared_lab: Lab) -> None:
@@ -135,7 +135,7 @@ def test_second_client_reaches_the_same_server(lab: Lab) -> None:
     with Nginx(lab.servers[1]) as web:
         for client in lab.clients:
             client.run(["curl", "-sS", urls(lab.servers[1], "http")[0]], check=True)
-        assert [line.split()[0] for line in web.requests()] == ["202.100.1.2", "202.100.1.3"]
+        assert [line.split()[0] for line in web.requests(expected=2)] == ["202.100.1.2", "202.100.1.3"]
     assert second.v6 == "2001:db8:100::3"
 
 

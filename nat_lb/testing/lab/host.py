@@ -1,9 +1,6 @@
 """A host of the lab: one network namespace and the programs that run in it.
 
 The law: every program is started in a process group of its own, and none outlives its host.
-
-Programs enter through nsenter and not through `ip netns exec`, which would mount a new /sys: a user namespace in a
-container may not.
 """
 
 from __future__ import annotations
@@ -18,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from nat_lb.testing.lab.errors import LabError
+from nat_lb.testing.lab.namespaces import enter
 from nat_lb.testing.lab.waiting import wait_until
-
-NAMESPACES = Path("/run/netns")
 
 
 class Host:
@@ -49,7 +45,7 @@ class Host:
         """
         settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
         settings |= {"text": True, "errors": "replace", "start_new_session": True} | options
-        command = ["nsenter", f"--net={NAMESPACES / self.namespace}", "--", *map(str, arguments)]
+        command = [*enter(self.namespace), *map(str, arguments)]
         child = subprocess.Popen(command, **settings)
         self._children.append(child)
         return child

@@ -16,26 +16,40 @@ from pathlib import Path
 from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.waiting import wait_until
 
+NAMESPACES = Path("/run/netns")
 LAB_NAMESPACE = re.compile(r"natlb-(?P<pid>\d+)-\d+-")
 
 
-def ip(*arguments: str, commands: str | None = None) -> str:
-    """Run iproute2's `ip` and return what it printed; `commands` go to its batch mode.
+def ip(*arguments: str) -> str:
+    """Run iproute2's `ip` and return what it printed.
 
     Raises `LabError` with its words when it fails or is not there.
     """
+    return _run("ip", *arguments)
+
+
+def configure(namespace: str, commands: Iterable[str]) -> None:
+    """Run `ip` commands in a namespace, all or up to the first that fails, which raises `LabError`."""
+    _run(*enter(namespace), "ip", "-batch", "-", commands="\n".join(commands))
+
+
+def enter(namespace: str) -> list[str]:
+    """Return what to put before a command line to run it in a namespace.
+
+    Not `ip netns exec`, which mounts a new /sys: a chroot or a user namespace in a container may not.
+    """
+    return ["nsenter", f"--net={NAMESPACES / namespace}", "--"]
+
+
+def _run(*command: str, commands: str | None = None) -> str:
     try:
-        done = subprocess.run(["ip", *arguments], input=commands, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, input=commands, capture_output=True, text=True, check=False)
     except FileNotFoundError:
-        raise LabError("lab: the program `ip` is not installed. Debian's package: iproute2") from None
+        raise LabError(f"lab: the program {command[0]} is not installed. Run: make install") from None
     if done.returncode:
         said = done.stderr.strip()
-        hint = (
-            "; the lab needs root, or root of a user namespace"
-            if "ermission denied" in said or "not perm" in said
-            else ""
-        )
-        raise LabError(f"lab: ip {' '.join(arguments)} failed: {said}{hint}")
+        hint = "; the lab needs root, or root of a user namespace" if re.search("[Pp]ermi(tted|ssion)", said) else ""
+        raise LabError(f"lab: {' '.join(command)} failed: {said}{hint}")
     return done.stdout
 
 
@@ -46,7 +60,7 @@ def namespaces() -> list[str]:
 
 def remove(names: Iterable[str]) -> None:
     """Kill what runs in the named namespaces and remove them; what is already gone is not an error."""
-    doomed = [name for name in names if Path("/run/netns", name).exists()]
+    doomed = [name for name in names if (NAMESPACES / name).exists()]
     for name in doomed:
         with contextlib.suppress(LabError):  # another process may be removing the same leftovers
             _empty(name)

@@ -17,7 +17,7 @@ from nat_lb.testing.lab import topology
 from nat_lb.testing.lab.director import RunningDirector
 from nat_lb.testing.lab.guard import guard, release, uninterrupted
 from nat_lb.testing.lab.host import Host
-from nat_lb.testing.lab.namespaces import ip, remove, remove_leftovers
+from nat_lb.testing.lab.namespaces import configure, ip, remove, remove_leftovers
 from nat_lb.testing.lab.topology import INSIDE, OUTSIDE, Segment
 
 _numbers = itertools.count(1)
@@ -106,7 +106,7 @@ class Lab:
 
     def _build(self) -> None:
         self._add_namespace("switch")
-        ip("-netns", f"{self.name}-switch", "-batch", "-", commands="\n".join(topology.switch_commands()))
+        configure(f"{self.name}-switch", topology.switch_commands())
         addresses = {"v4": OUTSIDE.host_v4(1), "v6": OUTSIDE.host_v6(1), "device": OUTSIDE.device}
         self.director = Host("director", self._add_namespace("director"), self.directory, **addresses)
         for segment in (OUTSIDE, INSIDE):
@@ -133,11 +133,11 @@ class Lab:
     def _plug(self, segment: Segment, host: Host, device: str) -> None:
         host.run(["sysctl", "--quiet", "--write", *topology.HOST_SYSCTLS], check=True)
         commands = topology.plug_commands(segment, f"{segment.device}-{host.name}"[:15], host.namespace, device)
-        ip("-netns", f"{self.name}-switch", "-batch", "-", commands="\n".join(commands))
+        configure(f"{self.name}-switch", commands)
         host.run(["ethtool", "--offload", device, "tx", "off"], check=True)
 
     def _configure(self, host: Host, commands: list[str], sysctls: tuple[str, ...] = ()) -> None:
-        ip("-netns", host.namespace, "-batch", "-", commands="\n".join(commands))
+        configure(host.namespace, commands)
         if sysctls:
             host.run(["sysctl", "--quiet", "--write", *sysctls], check=True)
 

@@ -4,7 +4,7 @@ Each is a context manager that returns when the server listens and stops it at t
 
     with Lab() as lab, Nginx(lab.servers[0]) as web:
         lab.client.run(["curl", "-s", f"http://{lab.servers[0].v4}/"])
-        assert len(web.requests()) == 1
+        assert web.requests(expected=1)[0].startswith(lab.client.v4)
 
 `LabError` says what the program wrote when it does not start, and which Debian package has it when it is missing.
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nat_lb.testing.lab.host import Host
+from nat_lb.testing.lab.waiting import wait_until
 from nat_lb.testing.servers.base import Server
 
 # One process: a worker would want to change its user, which a user namespace that knows only root does not allow.
@@ -53,6 +54,15 @@ class Nginx(Server):
         (self.directory / "nginx.conf").write_text(text)
         return [self.program, "-e", "stderr", "-p", self.directory, "-c", self.directory / "nginx.conf"]
 
-    def requests(self) -> list[str]:
-        """Return the access log: `CLIENT SERVER PORT STATUS "REQUEST"` a line, as nginx saw the addresses."""
-        return (self.directory / "access.log").read_text().splitlines()
+    def requests(self, expected: int = 0) -> list[str]:
+        """Return the access log: `CLIENT SERVER PORT STATUS "REQUEST"` a line, as nginx saw the addresses.
+
+        nginx writes a line a moment after the client has its answer: ask for as many as are `expected`. Raises
+        `LabError` when they are not there after some seconds.
+        """
+
+        def lines() -> list[str]:
+            return (self.directory / "access.log").read_text().splitlines()
+
+        wait_until(lambda: len(lines()) >= expected, 5.0, f"{self.host.name}: {expected} requests in nginx's log")
+        return lines()
