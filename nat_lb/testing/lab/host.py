@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from nat_lb.testing.lab.errors import LabError
-from nat_lb.testing.lab.namespaces import enter
+from nat_lb.testing.lab.namespaces import SEARCH_PATH, enter
 from nat_lb.testing.lab.waiting import wait_until
 
 
@@ -44,6 +44,7 @@ class Host:
         `options` are those of `subprocess.Popen`; standard input, output and error are /dev/null unless given.
         """
         settings: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+        settings["env"] = os.environ | {"PATH": SEARCH_PATH}
         settings |= {"text": True, "errors": "replace", "start_new_session": True} | options
         command = [*enter(self.namespace), *map(str, arguments)]
         child = subprocess.Popen(command, **settings)

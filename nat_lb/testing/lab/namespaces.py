@@ -17,6 +17,8 @@ from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.waiting import wait_until
 
 NAMESPACES = Path("/run/netns")
+SEARCH_PATH = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
+"""Where programs are looked for: a user's PATH leaves out what only root needs."""
 LAB_NAMESPACE = re.compile(r"natlb-(?P<pid>\d+)-\d+-")
 
 
@@ -43,7 +45,8 @@ def enter(namespace: str) -> list[str]:
 
 def _run(*command: str, commands: str | None = None) -> str:
     try:
-        done = subprocess.run(command, input=commands, capture_output=True, text=True, check=False)
+        environment = os.environ | {"PATH": SEARCH_PATH}
+        done = subprocess.run(command, input=commands, capture_output=True, text=True, check=False, env=environment)
     except FileNotFoundError:
         raise LabError(f"lab: the program {command[0]} is not installed. Run: make install") from None
     if done.returncode:

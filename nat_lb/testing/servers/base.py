@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.host import Host
+from nat_lb.testing.lab.namespaces import SEARCH_PATH
 from nat_lb.testing.lab.waiting import wait_until
 
 _numbers = itertools.count(1)
@@ -38,7 +39,7 @@ class Server(ABC):
         """Write what the program needs into `directory` and return its command line, to stay in the foreground."""
 
     def __enter__(self) -> Self:
-        if shutil.which(self.program) is None:
+        if shutil.which(self.program, path=SEARCH_PATH) is None:
             raise LabError(f"{self.host.name}: {self.program} is not installed. Debian's package: {self.package}")
         if any(self.host.is_listening(self.port, protocol) for protocol in self.protocols):
             raise LabError(f"{self.host.name}: port {self.port} is taken; stop the server there or choose another port")
