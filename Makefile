@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(DISTS))
 	touch $@
 
 build-packages lab-packages bench-packages: %-packages:
-	@scripts/system-packages install $*
+	@PYTHON=$(PYTHON) scripts/system-packages install $*
 
 .PHONY: lab-packages-if-root
 lab-packages-if-root:
