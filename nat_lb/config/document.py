@@ -58,6 +58,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
         return [_plain(item, depth + 1) for item in value]
     if isinstance(value, str) and _FORBIDDEN.search(value):
         raise _UnusableError(f"{shown(value)} contains a control character. Remove it.")
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        raise _UnusableError(f"{shown(value)} does not fit into 64 bits. Write a smaller one.")
     if isinstance(value, date | time):
         raise _UnusableError("a date or time stands where no key takes one. Put it in quotes.")
     return value

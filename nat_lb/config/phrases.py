@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 _LONGEST = 60
-_MANY_DIGITS = 2**64
+_LONGEST_INTEGER = 128  # bits
 
 # What other load balancers and everyday speech call our keys.
 _SYNONYMS = {
@@ -39,8 +39,8 @@ def shown(value: object) -> str:
         return cut(json.dumps(value, ensure_ascii=False)) if value.isprintable() else cut(json.dumps(value))
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int) and abs(value) > _MANY_DIGITS:
-        return "a number beyond all bounds"
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return "a number of many digits"  # Python refuses to print one that is long enough
     return cut(str(value))
 
 
