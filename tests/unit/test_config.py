@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
+from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
@@ -247,6 +248,8 @@ class Slots(Options):
     either: int | str = 1
     salt: str | None = Field(default=None, pattern="^[a-z]+$")
     ports: tuple[int, ...] = Field(default=(21,), min_length=1)
+    names: tuple[Literal["a", "b"], ...] = Field(default=("a", "b"), min_length=2, max_length=3)
+    ratio: Decimal = Decimal(1)
     inner: Inner = Inner()
     inners: tuple[Inner, ...] = ()
 
@@ -287,6 +290,10 @@ def test_options_become_a_frozen_object_of_the_declared_class() -> None:
         ({"salt": "A"}, 'salt must match ^[a-z]+$, found "A".'),
         ({"ports": []}, "ports must not be empty."),
         ({"ports": [21, "x"]}, 'ports: item 2 must be a whole number, found "x".'),
+        ({"names": ["a", "c"]}, 'names: item 2 must be "a" or "b", found "c".'),
+        ({"names": ["a"]}, 'names must have at least 2 items, found ["a"].'),
+        ({"names": ["a", "a", "a", "a"]}, 'names must have at most 3 items, found ["a", "a", "a", "a"].'),
+        ({"ratio": "x"}, 'ratio is not acceptable (Input should be a valid decimal), found "x".'),
         ({"inner": {"size": -1}}, "inner: size must be 0 or more, found -1."),
         ({"inner": 3}, "inner must be a table, found 3."),
         ({"inners": [{}, {"siez": 1}]}, 'inners 2: unknown key "siez". Did you mean "size"?'),

@@ -356,6 +356,10 @@ NOT_TOML: dict[str, tuple[str, str]] = {
         "1: .5 is not a number. Write digits on both sides of the point.",
     ),
     "a number of five thousand digits": (f"port = {5000 * '9'}", "1: the number on this line is too long."),
+    "a hexadecimal number close to its equals sign": (
+        "port=0x50",
+        "1: 0x50 cannot be read. Write it as a decimal number.",
+    ),
     "a switch that is yes": ("sloppy_tcp = yes", "1: sloppy_tcp = yes is not a value. Write true."),
     "a switch with a capital letter": ("sloppy_tcp = False", "1: sloppy_tcp = False is not a value. Write false."),
     "a list without its end": (
@@ -523,6 +527,15 @@ def test_all_problems_are_told_at_once_in_file_order() -> None:
         "nat-lb.toml: service 3: tcp 203.0.113.1:80 is service 2 already. "
         "Put all its real servers into one of the two, or change one's protocol, address or port.",
         "nat-lb.toml: [director]: queue must be a whole number, found true.",
+    ]
+
+
+def test_real_servers_are_compared_only_as_far_as_they_can_be_read() -> None:
+    text = WEB.replace("80", "'x'").replace("203.0.113.1", "y") + 2 * SERVER + "port = 'z'"
+    assert problems(text) == [
+        f'nat-lb.toml: service "web": {NOT_AN_ADDRESS} "y". Names are not looked up: write the address itself.',
+        'nat-lb.toml: service "web": port must be a whole number, found "x".',
+        'nat-lb.toml: service "web": real_server 2: port must be a whole number, found "z".',
     ]
 
 
