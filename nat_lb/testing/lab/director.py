@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 from pathlib import Path
-
-import toml
 
 from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.host import Host
@@ -72,13 +71,8 @@ class RunningDirector:
 
 
 def _with_control_socket(text: str, path: Path) -> str:
-    try:
-        table = toml.loads(text).get("director", {})
-    except (toml.TomlDecodeError, IndexError):
-        return text  # a broken file is the director's to report
-    if "control" in table:
+    if re.search(r"^\s*control\s*=", text, re.MULTILINE):
         return text
     line = f'control = "{path}"\n'
-    if "[director]\n" in text:
-        return text.replace("[director]\n", f"[director]\n{line}", 1)
-    return f"[director]\n{line}\n{text}"
+    with_line, found = re.subn(r"^\[director\].*\n", rf"\g<0>{line}", text, count=1, flags=re.MULTILINE)
+    return with_line if found else f"{text}\n[director]\n{line}"
