@@ -11,12 +11,15 @@ from typing import Any
 
 from nat_lb.config import Config, ServiceConfig, check_names, parse_options
 from nat_lb.errors import ConfigError, NatLbError
+from nat_lb.eventlog import EventLog
 from nat_lb.flow import Endpoint
 from nat_lb.helper import HelperFactory
 from nat_lb.lifecycle import Lifecycle
 from nat_lb.pipeline import Pipeline
 from nat_lb.plugins import Registry
 from nat_lb.service import RealServer, VirtualService
+
+EVENT_LOG = "nat-lb event log"
 
 
 def check(config: Config, source: str, registry: Registry) -> None:
@@ -105,6 +108,7 @@ class Director:
         self.registry = registry or Registry(config.plugins.disable)
         services = Builder(config, source, self.registry).services()
         self.config = config
+        self._log_events(config.director.log_connections)
         self.lifecycle = Lifecycle(self.registry, config.director.max_connections)
         self.pipeline = Pipeline(self.lifecycle, config.director)
         self.lifecycle.services.replace(services)
@@ -127,6 +131,7 @@ class Director:
             old = present.pop(service.key, None)
             services.append(service if old is None else self._change(old, service, now))
             self._announce_service(services[-1], "added" if old is None else "changed", now)
+        self._log_events(config.director.log_connections)
         self.config = config
         self.pipeline.settings = config.director
         self.lifecycle.connections.limit = config.director.max_connections
@@ -134,6 +139,13 @@ class Director:
         for service in present.values():
             self._close(service.real_servers, now)
             self._announce_service(service, "removed", now)
+
+    def _log_events(self, wanted: bool) -> None:
+        manager = self.registry.manager
+        if wanted and not manager.has_plugin(EVENT_LOG):
+            manager.register(EventLog(), EVENT_LOG)
+        elif not wanted and manager.has_plugin(EVENT_LOG):
+            manager.unregister(name=EVENT_LOG)
 
     def _change(self, old: VirtualService, new: VirtualService, now: float) -> VirtualService:
         """Bring a running service to what the new configuration says; real servers that stay keep their connections."""

@@ -1,0 +1,56 @@
+"""A running director: queue, netfilter rules, signals and timers around the tables.
+
+The law: packets flow only while somebody is there to judge them.  The queue is bound before rules lead to it, and the rules are gone before
+it is closed; a reload that fails leaves everything as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+
+from nat_lb.config import Config
+from nat_lb.director import Director
+from nat_lb.errors import NatLbError
+from nat_lb.io import notify, system
+from nat_lb.io.inject import Injector
+from nat_lb.io.nfqueue import QueueReader
+from nat_lb.io.steering import Steering
+
+log = logging.getLogger("nat_lb")
+
+
+def serve(director: Director, reread: Callable[[], Config]) -> None:
+    """Run until SIGTERM or SIGINT; raises SystemFault if the machine does not allow it.  SIGHUP puts `reread()` in place."""
+    system.require_root()
+    services = director.lifecycle.services
+    for warning in system.check_forwarding(services.virtual_addresses):
+        log.warning("%s", warning)
+    settings = director.config.director
+    steering = Steering(services.virtual_addresses, services.real_addresses, settings.queue)
+    steering.remove_leftovers()
+    with QueueReader(settings.queue, director.pipeline.process, director.tick, Injector().send) as reader:
+        reader.on_signal(signal.SIGHUP, lambda: _reload(director, steering, reread, reader))
+        for ending in (signal.SIGTERM, signal.SIGINT):
+            reader.on_signal(ending, reader.stop)
+        steering.install()
+        try:
+            log.info("ready")
+            notify.ready()
+            reader.run()
+        finally:
+            steering.remove()
+    log.info("stopped; %s", reader.statistics)
+
+
+def _reload(director: Director, steering: Steering, reread: Callable[[], Config], reader: QueueReader) -> None:
+    try:
+        config = reread()
+        director.reload(config, reader.now())
+        services = director.lifecycle.services
+        steering.update(services.virtual_addresses, services.real_addresses)
+    except NatLbError as error:
+        log.error("reload failed, nothing was changed: %s", error)
+        return
+    log.info("reloaded")
