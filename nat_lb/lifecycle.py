@@ -133,6 +133,7 @@ class Lifecycle:
         """Take a connection out of the table, and what it expected with it."""
         self.expectations.remove_all(connection)
         self.connections.remove(connection)
+        connection.rewriter = None  # it refers back to the connection: without it, no collector is needed
         if connection.service.persistence:
             self.persistence.closed(connection)
         self.announce("nat_lb_connection_closed", connection, now, connection=connection, reason=reason)

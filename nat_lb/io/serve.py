@@ -6,16 +6,19 @@ it is closed; a reload that fails leaves everything as it was.
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
+import time
 from collections.abc import Callable
 
 from nat_lb.config import Config
 from nat_lb.director import Director
 from nat_lb.errors import NatLbError
-from nat_lb.io import notify, system
+from nat_lb.io import system
 from nat_lb.io.inject import Injector
 from nat_lb.io.nfqueue import QueueReader
+from nat_lb.io.notify import notify
 from nat_lb.io.steering import Steering
 
 log = logging.getLogger("nat_lb")
@@ -24,30 +27,34 @@ log = logging.getLogger("nat_lb")
 def serve(director: Director, reread: Callable[[], Config]) -> None:
     """Run until SIGTERM or SIGINT; raises SystemFault if the machine does not allow it.  SIGHUP puts `reread()` in place."""
     system.require_root()
+    # Closed connections are freed by reference counts; a full collection over a million live ones would stall the queue.
+    gc.set_threshold(10_000, 20, 1_000_000)
     services = director.lifecycle.services
-    for warning in system.check_forwarding(services.virtual_addresses):
+    for warning in system.check_forwarding({service.endpoint.address.version for service in services}):
         log.warning("%s", warning)
     settings = director.config.director
     steering = Steering(services.virtual_addresses, services.real_addresses, settings.queue)
     steering.remove_leftovers()
     with QueueReader(settings.queue, director.pipeline.process, director.tick, Injector().send) as reader:
-        reader.on_signal(signal.SIGHUP, lambda: _reload(director, steering, reread, reader))
+        reader.on_signal(signal.SIGHUP, lambda: _reload(director, steering, reread))
         for ending in (signal.SIGTERM, signal.SIGINT):
             reader.on_signal(ending, reader.stop)
         steering.install()
         try:
+            notify("READY=1")
             log.info("ready")
-            notify.ready()
             reader.run()
         finally:
+            notify("STOPPING=1")
             steering.remove()
-    log.info("stopped; %s", reader.statistics)
+        reader.drain()
+        log.info("stopped: %s", reader.statistics())
 
 
-def _reload(director: Director, steering: Steering, reread: Callable[[], Config], reader: QueueReader) -> None:
+def _reload(director: Director, steering: Steering, reread: Callable[[], Config]) -> None:
     try:
         config = reread()
-        director.reload(config, reader.now())
+        director.reload(config, time.monotonic())
         services = director.lifecycle.services
         steering.update(services.virtual_addresses, services.real_addresses)
     except NatLbError as error:
