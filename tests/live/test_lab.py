@@ -152,6 +152,16 @@ def test_capture_is_complete_and_its_checksums_are_right(shared_lab: Lab) -> Non
         assert len(seen.stdout.splitlines()) >= 4, "both connections' ends are in the file"
 
 
+def test_capture_with_a_cut_packet_is_an_error(lab: Lab) -> None:
+    lab.client.run(["ip", "link", "set", "eth0", "mtu", "9000"], check=True)
+    send = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(bytes(5000), ('202.100.1.1', 9))"
+    with (
+        pytest.raises(LabError, match="client: the capture on eth0 is not complete: dropped 0 cut 1"),
+        capture(lab.client, device="eth0"),
+    ):
+        lab.client.python(send, check=True)
+
+
 @pytest.mark.parametrize(
     "packet",
     [

@@ -28,7 +28,7 @@ def capture(host: Host, path: Path | None = None, *, device: str = "any") -> Ite
     """Capture what `host` sends and receives on `device` into a pcap file, whose path is given.
 
     The file can be read when the block has ended. Without `path` it is in the lab's directory and goes with it. Raises
-    `LabError` when capturing does not start or packets were lost.
+    `LabError` when capturing does not start or packets were lost or cut.
     """
     target = path or _unused(host.directory / f"{host.name}.pcap")
     command: list[str | Path] = [sys.executable, "-m", "nat_lb.testing.lab.sniffer", device, target]
@@ -41,7 +41,7 @@ def capture(host: Host, path: Path | None = None, *, device: str = "any") -> Ite
         sniffer.send_signal(signal.SIGTERM)
         said, errors = sniffer.communicate(timeout=30)
         host.stop(sniffer)
-    if said != "dropped 0\n":
+    if said != "dropped 0 cut 0\n":
         raise LabError(f"{host.name}: the capture on {device} is not complete: {said.strip() or errors.strip()}")
 
 
