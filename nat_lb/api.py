@@ -6,16 +6,19 @@ the entry-point group `nat_lb`.
 
 from __future__ import annotations
 
-from nat_lb.config import Options
+from nat_lb.config import Config, Options
+from nat_lb.connection import Connection
 from nat_lb.flow import Address, Direction, Endpoint, FlowKey
 from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Registrar
 from nat_lb.hookspecs import hookimpl
 from nat_lb.scheduler import Cycle, HashTable, LeastLoad, Load, Plan, Scheduler, ServiceView
-from nat_lb.service import RealServer
+from nat_lb.service import RealServer, VirtualService
 from nat_lb.tracker import Tracker
 
 __all__ = [
     "Address",
+    "Config",
+    "Connection",
     "Cycle",
     "Direction",
     "Edit",
@@ -35,5 +38,6 @@ __all__ = [
     "Scheduler",
     "ServiceView",
     "Tracker",
+    "VirtualService",
     "hookimpl",
 ]

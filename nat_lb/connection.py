@@ -97,7 +97,7 @@ class ConnectionTable:
         self.limit = limit
         self.flows: dict[bytes, Connection] = {}
         self._wheel: dict[int, Bucket] = {}
-        self._time: int | None = None
+        self._time = -1  # the last second whose bucket was looked at
 
     def __len__(self) -> int:
         return len(self.flows) // 2
@@ -146,7 +146,7 @@ class ConnectionTable:
 
     def arm(self, connection: Connection, deadline: float) -> None:
         """See to it that the connection is looked at by its deadline; an earlier look does no harm."""
-        second = int(deadline) + 1
+        second = max(int(deadline), self._time) + 1
         present = connection.bucket
         if present is not _NEVER and present.second <= second:
             return
@@ -175,8 +175,6 @@ class ConnectionTable:
 
     def _due(self, present: int) -> list[int]:
         last, self._time = self._time, present
-        if last is None or present - last > len(self._wheel):
+        if present - last > len(self._wheel):
             return sorted(second for second in self._wheel if second <= present)
         return [second for second in range(last + 1, present + 1) if second in self._wheel]
-
-

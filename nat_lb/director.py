@@ -33,9 +33,16 @@ def check(config: Config, source: str, registry: Registry) -> None:
         timeout_names={name: tracker.timeout_names() for name, tracker in registry.trackers.items()},
         plugins=[plugin.name for plugin in registry.plugins],
     )
-    problems += [f"{source}: [director]: datapath \"ebpf\" needs a plugin that is not installed. Write \"nfqueue\" or \"auto\"."] if config.director.datapath == "ebpf" else []  # fmt: skip
-    for answers in registry.manager.hook.nat_lb_check_config(config=config):
-        problems += [f"{source}: {objection}" for objection in answers or ()]
+    if config.director.datapath == "ebpf":
+        problems.append(
+            f'{source}: [director]: datapath "ebpf" needs a plugin that is not installed. Write "nfqueue" or "auto".'
+        )
+    try:
+        for answers in registry.manager.hook.nat_lb_check_config(config=config):
+            problems += [f"{source}: {objection}" for objection in answers or ()]
+    except Exception as error:
+        owner = registry.owner(error)
+        problems.append(f"{source}: nat_lb_check_config of {owner} failed: {type(error).__name__}: {error}")
     if problems:
         raise ConfigError(*problems)
 
@@ -149,33 +156,41 @@ class Director:
 
     def _change(self, old: VirtualService, new: VirtualService, now: float) -> VirtualService:
         """Bring a running service to what the new configuration says; real servers that stay keep their connections."""
-        staying = {server.endpoint: server for server in old.real_servers}
-        old.name, old.timeouts = new.name, new.timeouts
-        old.sloppy, old.persistence, old.netmask, old.helpers = new.sloppy, new.persistence, new.netmask, new.helpers
+        before = {server.endpoint: (server, server.weight) for server in old.real_servers}
+        old.name, old.sloppy, old.helpers = new.name, new.sloppy, new.helpers
+        old.persistence, old.netmask = new.persistence, new.netmask
+        self._retime(old, new.timeouts)
         servers = []
         for server in new.real_servers:
-            kept = staying.pop(server.endpoint, None)
-            servers.append(kept or server)
-            if kept is None:
-                self._announce_server(old, server, "added", now)
-            elif kept.weight != server.weight:
-                self._announce_server(old, kept, "reweighted", now)
-            if kept is not None:
-                kept.configure(server.weight, server.upper_threshold, server.lower_threshold)
+            kept, _ = before.get(server.endpoint, (server, 0))
+            kept.configure(server.weight, server.upper_threshold, server.lower_threshold)
+            servers.append(kept)
         old.real_servers[:] = servers
-        self._reschedule(old, new)
-        self._close(list(staying.values()), now)
-        for server in staying.values():
-            self._announce_server(old, server, "removed", now)
+        self._reschedule(old, new, [(s, s.weight) for s in servers] != list(before.values()), now)
+        self._announce_servers(old, before, now)
         return old
 
-    def _reschedule(self, old: VirtualService, new: VirtualService) -> None:
+    def _retime(self, service: VirtualService, timeouts: tuple[float, ...]) -> None:
+        """Give a service other timeouts; they hold for the connections that it has, too."""
+        if service.timeouts == timeouts:
+            return
+        service.timeouts = timeouts
+        for connection in self.lifecycle.connections:
+            if connection.service is service:
+                self.lifecycle.connections.arm(connection, connection.deadline)
+
+    def _reschedule(self, old: VirtualService, new: VirtualService, changed: bool, now: float) -> None:
         """Keep a scheduler whose name and options stay, so that its turn goes on; otherwise take the new one."""
-        assert old.scheduler is not None and new.scheduler is not None
+        assert old.scheduler is not None
+        assert new.scheduler is not None
         if type(old.scheduler) is not type(new.scheduler) or old.scheduler.settings != new.scheduler.settings:
-            old.scheduler = new.scheduler
+            old.scheduler, changed = new.scheduler, True
             old.scheduler.service = old
-        old.scheduler.changed()
+        try:
+            if changed:
+                old.scheduler.changed()
+        except Exception as error:
+            self.lifecycle.faults.report(f"{old.scheduler.name}.changed", old.name, error, now)
 
     def _close(self, servers: list[RealServer], now: float) -> None:
         """Close every connection of real servers that are gone."""
@@ -186,8 +201,19 @@ class Director:
     def _announce_service(self, service: VirtualService, change: str, now: float) -> None:
         self.lifecycle.announce("nat_lb_service_changed", service, now, service=service, change=change)
 
-    def _announce_server(self, service: VirtualService, server: RealServer, reason: str, now: float) -> None:
-        self.lifecycle.announce(
-            "nat_lb_real_server_changed", server, now, service=service, real_server=server, reason=reason
-        )
-
+    def _announce_servers(
+        self, service: VirtualService, before: dict[Endpoint, tuple[RealServer, int]], now: float
+    ) -> None:
+        """Say what became of a service's real servers; the connections of those that are gone are closed first."""
+        gone = {endpoint: server for endpoint, (server, _) in before.items() if server not in service.real_servers}
+        self._close(list(gone.values()), now)
+        changes = [(server, "removed") for server in gone.values()]
+        for server in service.real_servers:
+            if server.endpoint not in before:
+                changes.append((server, "added"))
+            elif server.weight != before[server.endpoint][1]:
+                changes.append((server, "reweighted"))
+        for server, reason in changes:
+            self.lifecycle.announce(
+                "nat_lb_real_server_changed", server, now, service=service, real_server=server, reason=reason
+            )

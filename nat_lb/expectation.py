@@ -103,7 +103,9 @@ class ExpectationTable:
             if expectation.deadline <= now:
                 self.remove(expectation)
 
-    def find_free(self, parent: Connection, real: Endpoint, any_client: bool) -> tuple[Endpoint, bytes, Expectation | None]:
+    def find_free(
+        self, parent: Connection, real: Endpoint, any_client: bool
+    ) -> tuple[Endpoint, bytes, Expectation | None]:
         """Return a public endpoint for `real`, its key, and the expectation that already stands for just that.
 
         The port stays the same if it is free, otherwise the next free one above is taken.  Raises ExpectationRefused.
@@ -133,6 +135,7 @@ class ExpectationLedger:
         self._helper = helper
         self._faults = faults
         self._added: list[Expectation] = []
+        self._displaced: list[Expectation] = []
         self.stopped = False
         self.now = 0.0  # set for each packet
 
@@ -144,12 +147,15 @@ class ExpectationLedger:
     def begin(self) -> None:
         """Start a new message."""
         self._added.clear()
+        self._displaced.clear()
 
     def undo(self) -> None:
-        """Take back what was reserved since `begin`."""
+        """Take back what was reserved since `begin`; what had to make room for it returns."""
         for expectation in self._added:
             self._table.remove(expectation)
-        self._added.clear()
+        for expectation in self._displaced:
+            self._table.add(expectation, expectation.deadline)
+        self.begin()
 
     def stop(self) -> None:
         """Note that the helper wants to see no more."""
@@ -185,11 +191,18 @@ class ExpectationLedger:
         self._add(Expectation(key, self._connection, Direction.REPLY, client, helper))
 
     def _add(self, expectation: Expectation) -> None:
-        own = self._table.of(self._connection)
-        if len(own) >= self._helper.most_expectations:
-            self._table.remove(own[0])
         holder = self._table.match_exactly(expectation.key)
         if holder is not None:
-            self._table.remove(holder)
+            self._displace(holder)
+        own = self._table.of(self._connection)
+        if len(own) >= self._helper.most_expectations:
+            self._displace(own[0])
         self._table.add(expectation, self.now + self._helper.expectation_timeout)
         self._added.append(expectation)
+
+    def _displace(self, expectation: Expectation) -> None:
+        self._table.remove(expectation)
+        if expectation in self._added:
+            self._added.remove(expectation)
+        else:
+            self._displaced.append(expectation)

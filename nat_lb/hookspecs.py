@@ -29,7 +29,7 @@ hookimpl = pluggy.HookimplMarker("nat_lb")
 def nat_lb_register_schedulers() -> Iterable[type[Scheduler]]:  # type: ignore[empty-body]
     """Return scheduler classes.
 
-    Called at start and before a reload.  All answers count; a name that two plugins register is an error that names both.
+    Called once, at start.  All answers count; a name that two plugins register is an error that names both.
     """
 
 
@@ -37,7 +37,7 @@ def nat_lb_register_schedulers() -> Iterable[type[Scheduler]]:  # type: ignore[e
 def nat_lb_register_trackers() -> Iterable[type[Tracker]]:  # type: ignore[empty-body]
     """Return tracker classes, one a transport protocol.
 
-    Called at start and before a reload.  All answers count; a name that two plugins register is an error that names both.
+    Called once, at start.  All answers count; a name that two plugins register is an error that names both.
     """
 
 
@@ -45,7 +45,7 @@ def nat_lb_register_trackers() -> Iterable[type[Tracker]]:  # type: ignore[empty
 def nat_lb_register_helpers() -> Iterable[type[Helper]]:  # type: ignore[empty-body]
     """Return helper classes.
 
-    Called at start and before a reload.  All answers count; a name that two plugins register is an error that names both.
+    Called once, at start.  All answers count; a name that two plugins register is an error that names both.
     """
 
 

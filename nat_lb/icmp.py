@@ -21,7 +21,10 @@ from nat_lb.verdict import Reason
 
 _HEADER = 8  # of an ICMP error, before the quoted packet
 ERRORS = {4: frozenset({3, 4, 11, 12}), 6: frozenset({1, 2, 3, 4})}
-_TRANSLATED = {4: frozenset({3, 4, 11}), 6: frozenset({1, 2, 3})}  # a parameter problem points into a header that changed
+_TRANSLATED = {
+    4: frozenset({3, 4, 11}),
+    6: frozenset({1, 2, 3}),
+}  # a parameter problem points into a header that changed
 
 
 def is_error(packet: Packet) -> bool:
@@ -36,11 +39,9 @@ class Quoted(NamedTuple):
     transport: int  # where its transport header starts, counted from the start of the ICMP message
 
 
-def quoted(packet: Packet) -> Quoted:
-    """Return what an ICMP error quotes; raises PacketError if that cannot be translated."""
+def quoted(packet: Packet) -> Quoted | None:
+    """Return what an ICMP error quotes, None if too little of it is there to tell its flow."""
     message = packet.payload
-    if message[0] not in _TRANSLATED[packet.version]:
-        raise PacketError(Reason.ICMP_UNTRANSLATABLE)
     inner = message[_HEADER:]
     if packet.version == 4:
         at = (inner[0] & 15) * 4 if inner and inner[0] >> 4 == 4 else 0
@@ -50,14 +51,14 @@ def quoted(packet: Packet) -> Quoted:
         at = IPV6_HEADER
         whole = len(inner) >= at + 8 and inner[0] >> 4 == 6
         key = inner[6:7] + inner[8:40] + inner[at : at + 4]
-    if not whole:
-        raise PacketError(Reason.ICMP_UNTRANSLATABLE)
-    return Quoted(key, _HEADER + at)
+    return Quoted(key, _HEADER + at) if whole else None
 
 
 def check(packet: Packet) -> None:
-    """Raise PacketError unless the ICMP checksum is right."""
+    """Raise PacketError unless the error is of a type that is translated and its checksum is right."""
     message = packet.payload
+    if message[0] not in _TRANSLATED[packet.version]:
+        raise PacketError(Reason.ICMP_UNTRANSLATABLE)
     pseudo = 0
     if packet.version == 6:
         pseudo = pseudo_sum(packet.source, packet.destination, ICMPV6, len(message))

@@ -63,7 +63,11 @@ class Lifecycle:
                 return remembered
         chosen: RealServer | None = self._hooks.nat_lb_schedule(service=service, flow=flow)
         if chosen is not None and chosen not in service.real_servers:
-            raise PluginError(f'nat_lb_schedule chose {chosen!r}, which is no real server of "{service.name}"')
+            scheduler = type(service.scheduler)
+            raise PluginError(
+                f'nat_lb_schedule chose {chosen!r}, which is no real server of "{service.name}" '
+                f"(its scheduler is {scheduler.__name__} of {self.registry.owner_of(scheduler)})"
+            )
         return chosen
 
     def open(self, service: VirtualService, real_server: RealServer, key: bytes, now: float) -> Connection | None:
@@ -112,6 +116,8 @@ class Lifecycle:
     def _bind_helper(self, connection: Connection, now: float) -> None:
         try:
             helper: Helper | None = self._hooks.nat_lb_bind_helper(connection=connection)
+            if helper is not None and not isinstance(helper, Helper):
+                raise PluginError(f"nat_lb_bind_helper must return a Helper, found {helper!r}")
         except Exception as error:
             self.faults.report("nat_lb_bind_helper", str(connection), error, now)
             return
@@ -134,8 +140,7 @@ class Lifecycle:
         self.expectations.remove_all(connection)
         self.connections.remove(connection)
         connection.rewriter = None  # it refers back to the connection: without it, no collector is needed
-        if connection.service.persistence:
-            self.persistence.closed(connection)
+        self.persistence.closed(connection)
         self.announce("nat_lb_connection_closed", connection, now, connection=connection, reason=reason)
 
     def tick(self, now: float) -> None:

@@ -120,18 +120,21 @@ class Packet:
 
 
 def _walk_extensions(data: bytes, total: int) -> tuple[int, int, bool]:
-    """Return the upper protocol, the offset of its header and whether the packet is a fragment (RFC 8200 §4)."""
-    protocol, at, fragment = data[6], IPV6_HEADER, False
+    """Return the upper protocol, the offset of its header and whether the packet is a fragment (RFC 8200 §4).
+
+    What follows the fragment header of a fragment is a piece of something and is not read.
+    """
+    protocol, at = data[6], IPV6_HEADER
     while protocol in _EXTENSIONS or protocol == _FRAGMENT:
         if at + 8 > total:
             raise PacketError(Reason.TRUNCATED)
-        size = 8 if protocol == _FRAGMENT else (data[at + 1] + 1) * 8
         if protocol == _FRAGMENT and (data[at + 2] << 8 | data[at + 3]) & 0xFFF9:
-            fragment = True
+            return data[at], at + 8, True
+        size = 8 if protocol == _FRAGMENT else (data[at + 1] + 1) * 8
         protocol, at = data[at], at + size
     if at > total:
         raise PacketError(Reason.TRUNCATED)
-    return protocol, at, fragment
+    return protocol, at, False
 
 
 def _identity(data: bytes | bytearray) -> bytes | bytearray:
@@ -141,18 +144,26 @@ def _identity(data: bytes | bytearray) -> bytes | bytearray:
 def peel(data: bytes, header: int, protocol: int) -> tuple[bytes, Callable[[bytes | bytearray], bytes | bytearray]]:
     """Take IP options or extension headers off and return the plain packet and the function that puts them back.
 
-    The length and checksum fields keep the full packet's values: they are only ever adjusted, never read as absolute.
+    The plain packet is a whole packet of its own; its IPv4 header checksum is right or wrong by as much as the original's.
     """
     base = IPV4_HEADER if data[0] >> 4 == 4 else IPV6_HEADER
     if header == base:
         return data, _identity
     extra = data[base:header]
-    if base == IPV4_HEADER:
-        first = data[:1]
-        return b"\x45" + data[1:base] + data[header:], lambda out: first + out[1:base] + extra + out[base:]
-    following = data[6:7]
-    plain = data[:6] + bytes((protocol,)) + data[7:base] + data[header:]
-    return plain, lambda out: out[:6] + following + out[7:base] + extra + out[base:]
+
+    def exchange(whole: bytearray, growth: int) -> bytearray:
+        resize(whole, growth)
+        if base == IPV6_HEADER:
+            whole[6] = protocol if growth < 0 else data[6]
+            return whole
+        whole[0] = 0x45 if growth < 0 else data[0]
+        weight = ones_sum(extra) + (data[0] - 0x45 << 8)
+        (check,) = _WORD.unpack_from(whole, 10)
+        _WORD.pack_into(whole, 10, adjust(check, (weight if growth > 0 else -weight) % 0xFFFF))
+        return whole
+
+    plain = exchange(bytearray(data[:base] + data[header:]), -len(extra))
+    return bytes(plain), lambda out: exchange(bytearray(out[:base] + extra + out[base:]), len(extra))
 
 
 def resize(data: bytearray, growth: int) -> None:

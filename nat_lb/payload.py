@@ -125,7 +125,7 @@ class TcpRewriter:
                 self._show(helper, stream, stream.pending[:size], direction, passed)
             stream.overlong = False
             stream.undecided += size
-        if helper is None:
+        if helper is None or self._helper is None:
             stream.undecided = stream.held = stream.next
             return
         if stream.overlong or len(stream.pending) > helper.longest_message:

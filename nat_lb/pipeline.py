@@ -14,15 +14,17 @@ from typing import TYPE_CHECKING
 from nat_lb import icmp, reject
 from nat_lb.connection import Connection
 from nat_lb.errors import PacketError
-from nat_lb.flow import Direction
+from nat_lb.flow import Direction, reverse
 from nat_lb.nat import Translation
 from nat_lb.packet import TCP, Packet, flow_key
 from nat_lb.payload import Rewritten
+from nat_lb.segment import RST, Segment
 from nat_lb.service import VirtualService
 from nat_lb.verdict import Drop, NotForwarded, Reason, Reject, Replace, Stage, Verdict
 
 if TYPE_CHECKING:
     from nat_lb.config import DirectorConfig
+    from nat_lb.expectation import Expectation
     from nat_lb.lifecycle import Lifecycle
 
 _ANY = Stage.ANY
@@ -66,8 +68,16 @@ class Pipeline:
         except PacketError as error:
             return self._drop(Reason(error.reason))
         except Exception as error:
-            self.lifecycle.faults.report("pipeline", "one packet", error, now)
-            return self._drop(Reason.PLUGIN_FAULT)
+            return self._failed(data, error, now)
+
+    def _failed(self, data: bytes, error: Exception, now: float) -> Drop:
+        """Tell bytes too few to be a packet, in which nothing could be found, from a fault of ours or a plugin's."""
+        try:
+            Packet(data)
+        except PacketError as objection:
+            return self._drop(Reason(objection.reason))
+        self.lifecycle.faults.report("pipeline", "one packet", error, now)
+        return self._drop(Reason.PLUGIN_FAULT)
 
     def _drop(self, reason: Reason) -> Drop:
         self.refused[reason] += 1
@@ -117,7 +127,7 @@ class Pipeline:
         """Open a connection for a packet that is expected or for a service; all else is no concern of ours, or refused."""
         key = packet.key
         expectation = self.lifecycle.expectations.match(key)
-        if expectation is not None and stage in (_ANY, _STAGE_OF[expectation.direction]):
+        if expectation is not None and self._is_met(expectation, packet, stage):
             opened = self.lifecycle.open_expected(expectation, key, now)
             return self._enter(packet, opened, now, stage)
         if stage is not Stage.AFTER_ROUTING and self.services.is_virtual(packet.destination):
@@ -125,6 +135,12 @@ class Pipeline:
         if stage is not Stage.BEFORE_ROUTING and self._is_orphan(packet):
             return self._orphan(packet)
         return packet.data
+
+    def _is_met(self, expectation: Expectation, packet: Packet, stage: Stage) -> bool:
+        """Whether a packet that an expectation is for may open its connection: a stray reset must not use it up."""
+        service = expectation.parent.service
+        right_stage = stage in (_ANY, _STAGE_OF[expectation.direction])
+        return right_stage and len(packet.payload) >= service.tracker.header and self._may_open(service, packet)
 
     def _enter(self, packet: Packet, opened: Connection | None, now: float, stage: Stage) -> Verdict:
         """Send a first packet through the connection that was just opened for it."""
@@ -161,10 +177,11 @@ class Pipeline:
         return service.may_open(packet.payload[at] if at is not None else 0)
 
     def _without_connection(self, packet: Packet) -> NotForwarded:
-        answer = reject.reset(packet) if packet.protocol == TCP else None
-        if answer is None:
+        if packet.protocol != TCP:
+            return self._drop(Reason.NO_CONNECTION)
+        if Segment(packet.plain).flags & RST:
             return self._drop(Reason.RESET_WITHOUT_CONNECTION)
-        return self._reject(Reason.NO_CONNECTION, answer)
+        return self._reject(Reason.NO_CONNECTION, reject.reset(packet))
 
     def _other_port(self, packet: Packet) -> Verdict:
         """Refuse a packet to a port of a VIP that no service has; other protocols are the director's own affair."""
@@ -183,6 +200,12 @@ class Pipeline:
         at = packet.offset
         return self.services.find_by_real(packet.protocol, packet.source, packet.plain[at : at + 2]) is not None
 
+    def _is_to_real_server(self, key: bytes) -> bool:
+        """Whether a flow key's destination is a service's real server."""
+        to = reverse(key)
+        size = (len(to) - 5) // 2
+        return self.services.find_by_real(to[0], to[1 : 1 + size], to[1 + 2 * size : 3 + 2 * size]) is not None
+
     def _orphan(self, packet: Packet) -> NotForwarded:
         """Refuse a real server's packet that belongs to no connection: forwarded, it would show the server's address."""
         if self.settings.orphan_replies == "drop":
@@ -190,12 +213,14 @@ class Pipeline:
         return self._reject(Reason.REPLY_WITHOUT_CONNECTION, self._refusal(packet))
 
     def _icmp(self, packet: Packet, now: float, stage: Stage) -> Verdict:
-        """Translate an ICMP error about a connection's packet."""
+        """Translate an ICMP error about a connection's packet; of the others, pass those that show nothing of the inside."""
         inner = icmp.quoted(packet)
-        found = icmp.find(self._flows, inner)
-        if found is None:
-            if self.services.is_virtual(packet.destination) and self.settings.other_ports != "accept":
-                return self._drop(Reason.ICMP_UNTRANSLATABLE)
+        found = icmp.find(self._flows, inner) if inner is not None else None
+        if inner is None or found is None:
+            if self.services.is_virtual(packet.destination):
+                return packet.data if self.settings.other_ports == "accept" else self._drop(Reason.ICMP_UNTRANSLATABLE)
+            if stage is not Stage.BEFORE_ROUTING and inner is not None and self._is_to_real_server(inner.key):
+                return self._drop(Reason.REPLY_WITHOUT_CONNECTION)
             return packet.data
         connection, direction = found
         path = connection.binding.original if direction is Direction.ORIGINAL else connection.binding.reply

@@ -65,7 +65,8 @@ class Registry:
         traceback, owner = error.__traceback__, CORE
         while traceback is not None:
             package = str(traceback.tb_frame.f_globals.get("__name__", "")).partition(".")[0]
-            owner = self._owners.get(package, owner)
+            found = self._owners.get(package, CORE)
+            owner = owner if found == CORE else found
             traceback = traceback.tb_next
         return owner
 
@@ -81,16 +82,18 @@ class Registry:
             info.state = "disabled"
             self.plugins.append(info)
             return
+        registered = f"{distribution}: {entry.name}"
         try:
             plugin = entry.load()
-            self.manager.register(plugin, distribution)
+            self.manager.register(plugin, registered)
             self.manager.check_pending()
             self._collect(info, plugin)
         except Exception as error:
             info.state = "failed"
             info.problem = _explain(info, error)
-            if self.manager.has_plugin(distribution):
-                self.manager.unregister(name=distribution)
+            info.registers.clear()
+            if self.manager.has_plugin(registered):
+                self.manager.unregister(name=registered)
             self.plugins.append(info)
 
     def _collect(self, info: PluginInfo, plugin: object) -> None:
@@ -105,6 +108,8 @@ class Registry:
             implementation = getattr(plugin, f"nat_lb_register_{kind}", None)
             for offered in self._ask(implementation, kind):
                 self._check(offered, base, kind, registry)
+                if any(other is registry and earlier.name == offered.name for other, earlier in taken):
+                    raise PluginError(f'nat_lb_register_{kind}() returns two classes named "{offered.name}".')
                 taken.append((registry, offered))
                 info.registers.append(f"{kind[:-1]} {offered.name}")
         for registry, offered in taken:
@@ -128,10 +133,12 @@ class Registry:
         if not isinstance(name, str) or not name:
             raise PluginError(f"{hook}: {offered.__name__} has no name. Set the class attribute `name`.")
         if inspect.isabstract(offered):
-            missing = ", ".join(sorted(getattr(offered, "__abstractmethods__")))
+            missing = ", ".join(sorted(offered.__abstractmethods__))  # type: ignore[attr-defined]
             raise PluginError(f"{hook}: {offered.__name__} does not implement {missing}.")
         if issubclass(offered, Tracker):
             offered.check()
+        if issubclass(offered, Helper) and offered.protocol != "tcp":
+            raise PluginError(f'{hook}: helper "{name}" is for {offered.protocol}; payloads of TCP only are rewritten.')
         if name in registry:
             raise PluginError(
                 f'{kind[:-1]} "{name}" is registered by {self.owner_of(registry[name])} already. '
@@ -143,4 +150,4 @@ def _explain(info: PluginInfo, error: Exception) -> str:
     text = str(error) or type(error).__name__
     if not isinstance(error, PluginError):
         text = f"{type(error).__name__}: {text}"
-    return f"{info.distribution} {info.version}: plugin \"{info.name}\" ({info.origin}) cannot be used: {text}"
+    return f'{info.distribution} {info.version}: plugin "{info.name}" ({info.origin}) cannot be used: {text}'

@@ -29,7 +29,9 @@ class Tracker:
     checksum_at: ClassVar[int]  # offset of the checksum in the transport header
     states: ClassVar[tuple[str, ...]]
     events: ClassVar[tuple[str, ...]]
-    transitions: ClassVar[Mapping[Direction, Mapping[str, tuple[str, ...]]]]  # event -> next state, in the order of `states`
+    transitions: ClassVar[
+        Mapping[Direction, Mapping[str, tuple[str, ...]]]
+    ]  # event -> next state, in the order of `states`
     timeouts: ClassVar[Mapping[str, float]]  # state -> seconds without a packet
     groups: ClassVar[Mapping[str, tuple[str, ...]]] = {}  # configuration key -> the states it sets together
     active: ClassVar[frozenset[str]]  # states in which a connection counts as a real server's load
@@ -50,7 +52,7 @@ class Tracker:
 
     @classmethod
     def check(cls) -> None:
-        """Raise PluginError unless the table is total and every state has a timeout."""
+        """Raise PluginError unless the table is total, every state has a timeout and no unknown name is used."""
         for state in cls.states:
             if state not in cls.timeouts:
                 raise PluginError(f'tracker "{cls.name}": state {state} has no timeout. Add it to `timeouts`.')
@@ -62,14 +64,20 @@ class Tracker:
                         f'tracker "{cls.name}": transitions[{direction.name}]["{event}"] must name one known state '
                         f"for each of {len(cls.states)} states, found {len(row)}: {' '.join(row)}."
                     )
+        grouped = {state for states in cls.groups.values() for state in states}
+        for what, used, known in (
+            ("event()", {cls.event(octet) for octet in range(256)}, cls.events),
+            ("opening or sterile", cls.opening | cls.sterile, cls.events),
+            ("active, reopened or groups", cls.active | cls.reopened | grouped, cls.states),
+        ):
+            if strange := ", ".join(sorted(used - set(known))):
+                raise PluginError(f'tracker "{cls.name}": {what} names {strange}. Known: {", ".join(known)}.')
 
     @classmethod
     def rows(cls, direction: Direction) -> Rows:
         """Compile one direction's table: 256 octets to rows of state numbers, rows shared between octets."""
         number = {state: at for at, state in enumerate(cls.states)}
-        compiled = {
-            event: tuple(number[state] for state in cls.transitions[direction][event]) for event in cls.events
-        }
+        compiled = {event: tuple(number[state] for state in cls.transitions[direction][event]) for event in cls.events}
         return tuple(compiled[cls.event(octet)] for octet in range(256))
 
     @classmethod
