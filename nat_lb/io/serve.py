@@ -30,7 +30,7 @@ def serve(director: Director, reread: Callable[[], Config]) -> None:
     # Closed connections are freed by reference counts; a full collection over a million live ones would stall the queue.
     gc.set_threshold(10_000, 20, 1_000_000)
     services = director.lifecycle.services
-    for warning in system.check_forwarding({service.endpoint.address.version for service in services}):
+    for warning in system.check_forwarding(services.virtual_addresses):
         log.warning("%s", warning)
     settings = director.config.director
     steering = Steering(services.virtual_addresses, services.real_addresses, settings.queue)
