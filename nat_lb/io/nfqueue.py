@@ -147,11 +147,6 @@ class QueueReader:
         self._read(self._queues[0])
         self._read_large(self._queues[1])
 
-    def now(self) -> float:
-        """Return what `process` and `tick` would be told is the time now, in seconds."""
-        return self._clock()
-
-    @property
     def statistics(self) -> QueueStatistics:
         """Return the kernel's counters and ours as they stand."""
         table = bound_queues()

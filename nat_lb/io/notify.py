@@ -9,11 +9,6 @@ import os
 import socket
 
 
-def ready() -> bool:
-    """Tell the service manager that packets flow."""
-    return notify("READY=1")
-
-
 def notify(*states: str) -> bool:
     """Send states such as "READY=1" or "STATUS=…" to the service manager; return whether one took them.
 

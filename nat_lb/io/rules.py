@@ -100,7 +100,7 @@ def _raw(family: Family, plan: Plan) -> dict[str, list[str]]:
 
 
 def _mangle(family: Family, plan: Plan) -> dict[str, list[str]]:
-    """With nobody at the queue, ICMP errors that may be anyone's pass (`--queue-bypass`), a real server's packets do not."""
+    """With nobody at the queue, ICMP errors that may be anyone's pass (`--queue-bypass`); a real server's do not."""
     servers = (f"-s {server} -j {_OURS}" for server in plan.real_servers)
     return {
         _OUT: [_unless_marked(), *servers, *(f"{match} -j {_PASS}" for match in _icmp_errors(family))],

@@ -67,9 +67,10 @@ class Steering:
     def install(self) -> None:
         """Put the rules in place of whatever an earlier director left; packets are queued from then on.
 
-        Called after the queues are bound.  Raises `SystemFault`, having changed nothing, when another director is alive.
+        Called after the queues are bound.  Raises `SystemFault`, having changed nothing, when the rules of another
+        director, which is alive, are there.
         """
-        self._refuse_rival()
+        self._refuse_rival(own={self._queue, self._queue + 1})
         for family in (IPV4, IPV6):
             self._install(family)
 
@@ -85,11 +86,11 @@ class Steering:
             self._remove(family)
 
     def remove_leftovers(self) -> None:
-        """Take away what a director that was killed left behind; called at start, also when nothing is left.
+        """Take away what a director that was killed left behind; called at start, before the queues are bound.
 
         Raises `SystemFault` when the rules are those of a director that is alive.
         """
-        self._refuse_rival()
+        self._refuse_rival(own=set())
         self.remove()
 
     def _install(self, family: Family) -> None:
@@ -119,12 +120,10 @@ class Steering:
     def _restore(self, family: Family, text: str) -> None:
         self._run([f"{family.program}-restore", "--noflush", "-w", _WAIT], text)
 
-    def _refuse_rival(self) -> None:
-        named = {queue for family in (IPV4, IPV6) for _, saved in self._saved(family) for queue in queues_in(saved)} - {
-            self._queue,
-            self._queue + 1,
-        }
-        alive = sorted(named.intersection(self._bound()))
+    def _refuse_rival(self, own: set[int]) -> None:
+        """Raise if rules of ours lead to a queue that somebody else, so not one of `own`, listens to."""
+        named = {queue for family in (IPV4, IPV6) for _, saved in self._saved(family) for queue in queues_in(saved)}
+        alive = sorted((named - own).intersection(self._bound()))
         if alive:
             raise SystemFault(
                 f"steering: another nat-lb is running in this network namespace, on queue {alive[0]}. Stop it first: "
