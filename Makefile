@@ -5,11 +5,11 @@
 
 .NOTPARALLEL:
 
-PYTHON  := $(shell command -v python3.11 || command -v python3)
-BIN     := .venv/bin
-DISTS   := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml helpers/*/pyproject.toml))
-SOURCES := nat_lb tests $(wildcard docs/examples)
-STAMP   := .venv/.installed
+PYTHON   := $(shell command -v python3.11 || command -v python3)
+BIN      := .venv/bin
+DISTS    := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml helpers/*/pyproject.toml))
+EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard docs/examples/*/pyproject.toml))
+STAMP    := .venv/.installed
 
 .PHONY: install demo test lint bench clean build-packages lab-packages bench-packages
 
@@ -24,8 +24,8 @@ test: lint lab-packages
 lint: build-packages $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(SOURCES)
-	for dist in $(DISTS); do MYPYPATH=$$dist/src:$$dist $(BIN)/mypy $$dist || exit 1; done
+	$(BIN)/mypy nat_lb tests
+	for dist in $(DISTS) $(EXAMPLES); do MYPYPATH=$$dist/src:$$dist $(BIN)/mypy $$dist || exit 1; done
 	$(BIN)/lint-imports
 
 bench: build-packages lab-packages bench-packages $(STAMP)
