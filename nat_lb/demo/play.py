@@ -36,7 +36,7 @@ def perform(
         findings = _perform(stage, requests, keep, before_acts)
     except NatLbError as error:
         stage.trouble(str(error))
-        findings = [Finding("", str(error).partition("\n")[0])]
+        findings = [Finding("", _in_one_line(str(error)))]
     except KeyboardInterrupt:
         stage.stopped()
         raise
@@ -76,6 +76,12 @@ def _play(stage: Stage, built: Scene, requests: int) -> tuple[Played, dict[str, 
 def _judge_requests(built: Scene, played: Played) -> Finding:
     weights = {web.name: web.weight for web in built.webs}
     return judge_shares(played.requests, weights, played.answered, played.logged)
+
+
+def _in_one_line(text: str) -> str:
+    """What is wrong, and of a log that follows it the last line, which says why."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    return " ".join([lines[0], lines[-1].strip()] if len(lines) > 1 else lines)
 
 
 def _end(stage: Stage, findings: Sequence[Finding]) -> int:

@@ -134,7 +134,7 @@ class Stage:
         self._say(f"  remove it: {remove}")
 
     def trouble(self, text: str) -> None:
-        """Print an error with all that belongs to it, a log say; the verdict has only its first line."""
+        """Print an error with all that belongs to it, a log say; the verdict has only its ends."""
         if "\n" in text:
             self._say(text)
 
