@@ -16,7 +16,7 @@ from nat_lb.checksum import adjust, delta, ones_sum
 from nat_lb.connection import Connection
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction, reverse
-from nat_lb.packet import ICMPV6, IPV4_HEADER, IPV6_HEADER, TCP, Packet, pseudo_sum
+from nat_lb.packet import ICMPV6, IPV4_HEADER, IPV6_HEADER, TCP, Packet, pseudo_sum, walk_extensions
 from nat_lb.verdict import Reason
 
 _HEADER = 8  # of an ICMP error, before the quoted packet
@@ -47,11 +47,15 @@ def quoted(packet: Packet) -> Quoted | None:
         at = (inner[0] & 15) * 4 if inner and inner[0] >> 4 == 4 else 0
         whole = at >= IPV4_HEADER and len(inner) >= at + 8 and not (inner[7] or inner[6] & 0x1F)
         key = inner[9:10] + inner[12:20] + inner[at : at + 4]
-    else:
-        at = IPV6_HEADER
-        whole = len(inner) >= at + 8 and inner[0] >> 4 == 6
-        key = inner[6:7] + inner[8:40] + inner[at : at + 4]
-    return Quoted(key, _HEADER + at) if whole else None
+        return Quoted(key, _HEADER + at) if whole else None
+    if len(inner) < IPV6_HEADER or inner[0] >> 4 != 6:
+        return None
+    try:
+        protocol, at, fragment = walk_extensions(inner, len(inner))
+    except PacketError:
+        return None
+    key = bytes((protocol,)) + inner[8:40] + inner[at : at + 4]
+    return None if fragment or len(inner) < at + 8 else Quoted(key, _HEADER + at)
 
 
 def check(packet: Packet) -> None:

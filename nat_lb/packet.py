@@ -77,7 +77,7 @@ class Packet:
         total = IPV6_HEADER + (data[4] << 8 | data[5])
         if total > len(data):
             raise PacketError(Reason.TRUNCATED)
-        self.protocol, header, self.fragment = _walk_extensions(data, total)
+        self.protocol, header, self.fragment = walk_extensions(data, total)
         self.offset = IPV6_HEADER
         self.plain, self.restore = peel(data[:total], header, self.protocol)
 
@@ -119,7 +119,7 @@ class Packet:
         return self.plain[self.offset :]
 
 
-def _walk_extensions(data: bytes, total: int) -> tuple[int, int, bool]:
+def walk_extensions(data: bytes, total: int) -> tuple[int, int, bool]:
     """Return the upper protocol, the offset of its header and whether the packet is a fragment (RFC 8200 §4).
 
     What follows the fragment header of a fragment is a piece of something and is not read.

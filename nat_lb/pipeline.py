@@ -145,7 +145,7 @@ class Pipeline:
     def _enter(self, packet: Packet, opened: Connection | None, now: float, stage: Stage) -> Verdict:
         """Send a first packet through the connection that was just opened for it."""
         if opened is None:
-            return self._drop(Reason.TABLE_FULL)
+            return self._drop(Reason.TABLE_FULL if self.lifecycle.connections.full else Reason.FLOW_TAKEN)
         verdict = self.process(packet.plain, now, stage)
         return verdict if isinstance(verdict, NotForwarded) else packet.restore(verdict)
 

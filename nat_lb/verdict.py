@@ -41,6 +41,7 @@ class Reason(StrEnum):
     ICMP_UNTRANSLATABLE = "icmp-untranslatable"
     TTL_EXCEEDED = "ttl-exceeded"
     TABLE_FULL = "table-full"
+    FLOW_TAKEN = "flow-taken"
     PLUGIN_FAULT = "plugin-fault"
     OUT_OF_ORDER = "out-of-order"
     STALE_RETRANSMISSION = "stale-retransmission"
