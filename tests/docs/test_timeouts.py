@@ -20,6 +20,12 @@ from nat_lb.trackers import Tcp, Udp
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "connections-and-timeouts.md"
 MARKED = re.compile(r"(?<=<!-- generated: )([a-z ]+) -->\n(.*?)(?=<!-- end -->)", re.DOTALL)
 
+# Seconds that Linux 6.12 keeps each state.
+IPVS = {
+    "NONE": 2, "ESTABLISHED": 900, "SYN_SENT": 120, "SYN_RECV": 60, "FIN_WAIT": 120, "TIME_WAIT": 120, "CLOSE": 10,
+    "CLOSE_WAIT": 60, "LAST_ACK": 30, "LISTEN": 120, "SYNACK": 120,
+}  # fmt: skip
+
 
 def markdown(heading: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [heading, ["---"] * len(heading), *rows]
@@ -87,6 +93,14 @@ def test_example_gives_the_times_that_the_page_states() -> None:
     ]
     assert [claimed for _, _, claimed in found] == [5, 7200, 90]
     assert all(actual == claimed for _, actual, claimed in found), found
+
+
+def test_timeouts_of_ipvs_are_what_the_comparison_tells_to_write() -> None:
+    page = PAGE.with_name("comparison-with-ipvs.md").read_text()
+    (example,) = re.findall(r"^```toml\n(\[timeouts\].*?)^```", page, re.MULTILINE | re.DOTALL)
+    service = '[[service]]\nprotocol = "tcp"\naddress = "202.103.106.5"\nport = 80\n'
+    (web,) = Director(parse(example + service, "page"), "page").lifecycle.services
+    assert dict(zip(Tcp.states, web.timeouts, strict=True)) == IPVS
 
 
 if __name__ == "__main__":
