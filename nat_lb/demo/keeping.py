@@ -21,7 +21,7 @@ def enter(scene: Scene) -> list[str]:
     client, director = _into(scene, scene.lab.client.namespace), _into(scene, scene.lab.director.namespace)
     return [
         f"{client} curl http://{vip}/",
-        f"{client} curl --output {FILE} --no-ftp-skip-pasv-ip ftp://{vip}/{FILE}",
+        f"{client} curl --silent --no-ftp-skip-pasv-ip ftp://{vip}/{FILE} | sha256sum",
         f"{director} iptables-save",
         f"{client} bash",
     ]
@@ -51,6 +51,6 @@ def _ids() -> int:
 
 
 def _program() -> str:
-    called = Path(sys.argv[0])
+    called = Path(sys.argv[0]).absolute()  # entering a mount namespace changes the working directory
     command = [str(called)] if called.name == "nat-lb" else [sys.executable, "-m", "nat_lb"]
     return shlex.join(command)
