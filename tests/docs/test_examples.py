@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -107,3 +110,25 @@ def test_failover_sends_packets_to_the_second_when_the_first_is_full(monkeypatch
         assert isinstance(verdict, bytes)
         chosen.append(IP(verdict).dst)
     assert chosen == ["172.16.0.2", "172.16.0.2", "172.16.0.3"]
+
+
+def test_replay_guide_shows_what_replay_prints_and_writes(tmp_path: Path) -> None:
+    page = (EXAMPLES.parent / "how-to" / "replay-a-capture.md").read_text()
+    blocks = dict(re.findall(r"^```(toml|python|json)\n(.*?)^```", page, re.MULTILINE | re.DOTALL))
+    (tmp_path / "web.toml").write_text(blocks["toml"])
+    (tmp_path / "make_capture.py").write_text(blocks["python"])
+    first, second = re.findall(r"^```console\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    make, replay, *shown = first.splitlines()
+
+    def run(line: str) -> list[str]:
+        program, *arguments = shlex.split(line.removeprefix("$ "))
+        command = {"python": [sys.executable], "nat-lb": [sys.executable, "-m", "nat_lb"]}.get(program, [program])
+        done = subprocess.run([*command, *arguments], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    assert run(make) == []
+    assert run(replay) == shown
+    assert json.loads((tmp_path / "connections.json").read_text()) == json.loads(blocks["json"])
+    tshark, *packets = second.splitlines()
+    assert [line.split() for line in run(tshark)] == [line.split() for line in packets]
