@@ -132,3 +132,61 @@ def test_replay_guide_shows_what_replay_prints_and_writes(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "connections.json").read_text()) == json.loads(blocks["json"])
     tshark, *packets = second.splitlines()
     assert [line.split() for line in run(tshark)] == [line.split() for line in packets]
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    text = (EXAMPLES.parent / "how-to" / page).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def test_scheduler_guide_shows_the_example_distribution() -> None:
+    folder = EXAMPLES / "nat-lb-failover"
+    assert code_blocks("write-a-scheduler.md", "python")[0] == (folder / "src/nat_lb_failover/__init__.py").read_text()
+    shown = tomllib.loads(code_blocks("write-a-scheduler.md", "toml")[0])
+    whole = tomllib.loads((folder / "pyproject.toml").read_text())
+    assert shown["project"].items() <= whole["project"].items()
+    assert {key: whole[key] for key in ("build-system",)} == {"build-system": shown["build-system"]}
+    assert shown["tool"]["setuptools"]["packages"] == whole["tool"]["setuptools"]["packages"]
+
+
+HOOK = """
+from nat_lb.api import hookimpl
+@hookimpl
+def nat_lb_register_schedulers():
+    return [CLASS]
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "class_name"), [(1, "wlc", "WeightedLeastConnections"), (2, "first", "First")]
+)
+def test_other_schedulers_of_the_guide_balance_packets(
+    number: int, name: str, class_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = f"guide_{name}"
+    block = code_blocks("write-a-scheduler.md", "python")[number]
+    (tmp_path / f"{module}.py").write_text(block + HOOK.replace("CLASS", class_name))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registry = Registry(found=[EntryPoint(name, module, "nat_lb")])
+    assert registry.problems == []
+    text = code_blocks("write-a-scheduler.md", "toml")[1]
+    if name == "wlc":
+        text = text.replace('"first"', '"wlc"').replace("  [service.scheduler_options]\n  skip = 1\n", "")
+    director = Director(parse(text, "guide"), "guide", registry)
+    chosen = []
+    for port in (1024, 1025):
+        syn = IP(src="202.100.1.2", dst="202.103.106.5") / TCP(sport=port, dport=80, flags="S")
+        verdict = director.pipeline.process(bytes(syn), 0.0)
+        assert isinstance(verdict, bytes)
+        chosen.append(IP(verdict).dst)
+    assert chosen == {"wlc": ["172.16.0.2", "172.16.0.3"], "first": ["172.16.0.3", "172.16.0.3"]}[name]
+
+
+@pytest.mark.live
+def test_lab_guide_shows_a_test_that_passes(tmp_path: Path) -> None:
+    (block,) = code_blocks("test-a-plugin-in-the-lab.md", "python")
+    (tmp_path / "test_guide.py").write_text(block)
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_guide.py"]
+    environment = install(EXAMPLES / "nat-lb-failover", tmp_path)
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
