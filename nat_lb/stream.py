@@ -55,7 +55,8 @@ class Stream:
         """Return from where on a segment at `start` has to bring the octets before it along."""
         if self.vouched and self.vouched[0] <= start <= self.vouched[0] + len(self.vouched[1]):
             return self.vouched[0]
-        return min(start, self.held)
+        # With nothing held, a number past `next` is right as it is: a FIN was counted, or a segment was lost.
+        return start if self.held == self.next else min(start, self.held)
 
     def render(self, start: int, payload: bytes, begin: int) -> tuple[int, bytes]:
         """Return position and octets of a segment's image: as far as it may pass, and from `begin` on."""
