@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.little_plugins import Shelf
+
 LIVE = Path(__file__).parent / "live"
 
 
@@ -14,3 +16,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if LIVE in item.path.parents:
             item.add_marker(pytest.mark.live)
+
+
+@pytest.fixture
+def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Shelf:
+    """A folder to install little plugins in."""
+    return Shelf(tmp_path, monkeypatch)

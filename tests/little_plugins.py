@@ -1,0 +1,53 @@
+"""Little plugins, installed for one test: a module and its distribution's metadata in a folder of the test's own."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+from importlib.metadata import EntryPoint, distributions
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from nat_lb.plugins import GROUP, Registry
+
+_number = itertools.count()
+IMPORTS = "from __future__ import annotations\nfrom nat_lb.api import *\nfrom nat_lb.api import hookimpl\n"
+
+
+class Shelf:
+    """A folder of installed plugins; make one with the fixture `shelf`."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        monkeypatch.syspath_prepend(str(folder))
+
+    def install(self, name: str, source: str, entries: tuple[str, ...] = ()) -> str:
+        """Install the distribution `acme-NAME` with a plugin NAME; returns its module's name, which no other test has.
+
+        `entries` are the lines of its entry points if they are not just NAME for the module; MODULE stands for its name.
+        """
+        module = f"acme_{name}_{next(_number)}"
+        (self.folder / f"{module}.py").write_text(IMPORTS + dedent(source))
+        info = self.folder / f"acme_{name}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+        lines = "\n".join(entries or (f"{name} = MODULE",)).replace("MODULE", module)
+        (info / "entry_points.txt").write_text(f"[{GROUP}]\n{lines}\n")
+        return module
+
+    def entry_points(self) -> list[EntryPoint]:
+        """Return what is installed on the shelf, and the four schedulers that come with the product."""
+        found = distributions(path=[str(self.folder)])
+        own = [entry for dist in found for entry in dist.entry_points if entry.group == GROUP]
+        return own + [EntryPoint(name, f"nat_lb_{name}", GROUP) for name in ("lc", "rr", "sh", "wrr")]
+
+    def registry(self, *disabled: str) -> Registry:
+        """Return a registry of the plugins on the shelf."""
+        return Registry(disabled, self.entry_points())
+
+    def attribute(self, module: str, name: str) -> list[object]:
+        """Return a list in which a plugin's module notes what it saw."""
+        noted: list[object] = getattr(sys.modules[module], name)
+        return noted
