@@ -5,24 +5,25 @@ The law: what is printed works when it is pasted into a shell of the user who ra
 
 from __future__ import annotations
 
+import os
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
 from nat_lb.demo.scene import FILE, Scene
-
-WHOLE_MACHINE = 2**32 - 1
-"""The number of user ids in the first user namespace."""
+from nat_lb.testing.lab.namespaces import SEARCH_PATH
 
 
 def enter(scene: Scene) -> list[str]:
     """Return commands to try: a request, a download, the director's rules, a shell at the client."""
     vip = scene.lab.vip
+    rules = shutil.which("iptables-save", path=SEARCH_PATH) or "iptables-save"  # a user's PATH may not have it
     client, director = _into(scene, scene.lab.client.namespace), _into(scene, scene.lab.director.namespace)
     return [
         f"{client} curl http://{vip}/",
         f"{client} curl --silent --no-ftp-skip-pasv-ip ftp://{vip}/{FILE} | sha256sum",
-        f"{director} iptables-save",
+        f"{director} {rules}",
         f"{client} bash",
     ]
 
@@ -40,14 +41,18 @@ def _into(scene: Scene, namespace: str) -> str:
 
 
 def _outside(scene: Scene) -> str:
-    """From outside a user namespace its names are not there: enter it through a process of the lab."""
-    if _ids() == WHOLE_MACHINE:
+    """What comes first in a shell outside this user namespace, where its names and mounts are not to be seen."""
+    if _shares_user_namespace(os.getppid()):
         return ""
     return f"nsenter --target {scene.director.process.pid} --user --mount --preserve-credentials -- "
 
 
-def _ids() -> int:
-    return sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+def _shares_user_namespace(pid: int) -> bool:
+    """Tell whether the process that started this one is in the same user namespace: a shell to come then is, too."""
+    try:
+        return Path(f"/proc/{pid}/ns/user").samefile("/proc/self/ns/user")
+    except OSError:
+        return False  # not to be seen from here, so not here
 
 
 def _program() -> str:
