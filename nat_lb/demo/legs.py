@@ -16,7 +16,6 @@ class Leg:
     """One packet between two hosts."""
 
     title: str
-    taken_at: str
     segment: Segment
 
 
@@ -55,10 +54,10 @@ def follow(at_client: Iterable[Segment], at_server: Iterable[Segment], virtual: 
         lambda one: (one.source, one.target, one.seq) == (virtual, client, reply_in.seq),
     )
     return Journey(
-        Leg("client -> director", "client", request_in),
-        Leg("director -> real server", "real server", request_out),
-        Leg("real server -> director", "real server", reply_in),
-        Leg("director -> client", "client", reply_out),
+        Leg("client -> director", request_in),
+        Leg("director -> real server", request_out),
+        Leg("real server -> director", reply_in),
+        Leg("director -> client", reply_out),
     )
 
 
