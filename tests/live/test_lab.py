@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -247,9 +248,12 @@ def test_leftovers_of_a_killed_lab_are_removed_by_the_next() -> None:
         assert not set(namespaces_of(name)) & set(remove_leftovers()), "a living process's lab is no leftover"
         child.kill()
         child.wait(10)
+    folders = Path(tempfile.gettempdir())
     assert len(namespaces_of(name)) == 5
+    assert list(folders.glob(f"{name}-*"))
     with Lab():
         assert namespaces_of(name) == []
+        assert not list(folders.glob(f"{name}-*"))
 
 
 def test_kept_lab_is_removed_by_its_name() -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,10 +77,17 @@ def remove(names: Iterable[str]) -> None:
 
 
 def remove_leftovers() -> list[str]:
-    """Remove the namespaces of labs whose process is gone (killed by SIGKILL, say) and return their names."""
+    """Remove the namespaces and directories of labs whose process is gone (killed by SIGKILL, say).
+
+    Returns the names of the namespaces.
+    """
     found = ((name, LAB_NAMESPACE.match(name)) for name in namespaces())
     leftovers = [name for name, match in found if match and not _is_alive(int(match["pid"]))]
     remove(leftovers)
+    for directory in Path(tempfile.gettempdir()).glob("natlb-*"):
+        match = LAB_NAMESPACE.match(directory.name)
+        if match and not _is_alive(int(match["pid"])) and directory.lstat().st_uid == os.getuid():
+            shutil.rmtree(directory, ignore_errors=True)
     return leftovers
 
 
