@@ -1,4 +1,4 @@
-"""The lab of the demo: the issue's example with real servers behind a director.
+"""The lab of the demo: the documentation's example, with real servers behind a director.
 
 The law: whatever ends the scene, nothing of it is left, unless it ended well and is to be kept.
 """

@@ -60,7 +60,7 @@ def test_nothing_is_built_when_something_is_missing(monkeypatch: pytest.MonkeyPa
     assert lines[-1] == "demo: FAIL - something is missing; nothing was built"
 
 
-def test_configuration_is_the_example_of_the_issue() -> None:
+def test_configuration_is_the_example_of_the_documentation() -> None:
     web, files = configuration().services
     assert [(str(one.address), one.port, one.weight) for one in web.real_servers] == [
         ("172.16.0.2", 80, 1),
