@@ -30,7 +30,7 @@ class ReplaySummary:
     """What a replay came to: `read` frames of the capture, and what became of the IP packets in them.
 
     `forwarded` went on as they were, `rewritten` changed; `dropped`, `rejected` and `replaced` count by reason those
-    that did not go on; `sent` are the packets that went in their place.  `end` is the time of the last frame, in seconds.
+    that did not; `sent` are the packets that went in their place.  `end` is the time of the last frame in seconds.
     """
 
     read: int = 0
