@@ -182,9 +182,11 @@ def test_other_schedulers_of_the_guide_balance_packets(
     assert chosen == {"wlc": ["172.16.0.2", "172.16.0.3"], "first": ["172.16.0.3", "172.16.0.3"]}[name]
 
 
-@pytest.mark.live
-def test_lab_guide_shows_a_test_that_passes(tmp_path: Path) -> None:
-    (block,) = code_blocks("test-a-plugin-in-the-lab.md", "python")
+@pytest.mark.parametrize(
+    "page", ["write-a-scheduler.md", pytest.param("test-a-plugin-in-the-lab.md", marks=pytest.mark.live)]
+)
+def test_guide_shows_a_test_that_passes(page: str, tmp_path: Path) -> None:
+    (block,) = (block for block in code_blocks(page, "python") if "def test_" in block)
     (tmp_path / "test_guide.py").write_text(block)
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_guide.py"]
     environment = install(EXAMPLES / "nat-lb-failover", tmp_path)

@@ -26,6 +26,11 @@ protocol = "tcp"
 address = "202.103.106.5"
 port = 81
 real_server = [{ address = "172.16.0.2", weight = 0 }]
+[[service]]
+protocol = "tcp"
+address = "202.103.106.5"
+port = 82
+real_server = [{ address = "172.16.0.2", port = 80 }]
 """
 CLIENT, VIP, SERVER = "202.100.1.2", "202.103.106.5", "172.16.0.2"
 QUOTED = IPerror(src=CLIENT, dst=SERVER) / TCPerror(sport=1024, dport=80)
@@ -47,6 +52,9 @@ CASES: dict[str, Packet] = {
     "TCP ACK of no connection": client(TCP(sport=1025, dport=80, flags="A")),
     "TCP RST of no connection": client(TCP(sport=1025, dport=80, flags="R")),
     "SYN that would be one too many": client(TCP(sport=1025, dport=80, flags="S")),
+    "SYN from a port that reaches the same real server by another service": client(
+        TCP(sport=1024, dport=82, flags="S")
+    ),
     "Client's packet with TTL 1": client(TCP(sport=1024, dport=80, flags="A"), ttl=1),
     "Real server's reply of no connection": server(TCP(sport=80, dport=1025, flags="SA")),
     "Fragment to the VIP": client(TCP(sport=1024, dport=80, flags="A"), flags="MF"),
