@@ -1,8 +1,8 @@
 """nat-lb: a load balancer by network address translation (VS/NAT), programmable in Python.
 
-A director owns virtual IPs.  A client's packet to a virtual service is rewritten to the real server that a scheduler chose, the real
-server's replies are rewritten back, and the connection table remembers the choice.  Python decides; what needs no more
-deciding can be handed to the kernel.
+A director owns virtual IPs. A client's packet to a virtual service is rewritten to the real server that a scheduler
+chose, the real server's replies are rewritten back, and the connection table remembers the choice. Python decides;
+what needs no more deciding can be handed to the kernel.
 
 The map, from the bottom up; each layer imports only those above it in this list:
 

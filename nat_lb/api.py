@@ -1,7 +1,7 @@
 """Everything a plugin may import, and nothing else.
 
-A plugin is a module or package with `hookimpl`-marked functions (see `nat_lb.hookspecs` for each hook) that its distribution names in
-the entry-point group `nat_lb`.
+A plugin is a module or package with `hookimpl`-marked functions (see `nat_lb.hookspecs` for each hook) that its
+distribution names in the entry-point group `nat_lb`.
 """
 
 from __future__ import annotations

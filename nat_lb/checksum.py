@@ -1,7 +1,7 @@
 """Internet checksums (RFC 1071), adjusted incrementally (RFC 1624).
 
-The law: a checksum that was right stays right and one that was wrong stays wrong by the same amount.  A packet's bytes are
-never summed again to make its checksum; only the difference between the old and the new bytes is.
+The law: a checksum that was right stays right and one that was wrong stays wrong by the same amount. A packet's bytes
+are never summed again to make its checksum; only the difference between the old and the new bytes is.
 
 A *delta* is that difference in ones' complement arithmetic, 0 to 0xFFFE: what must be taken from the checksum field.
 """
@@ -10,7 +10,10 @@ from __future__ import annotations
 
 
 def ones_sum(data: bytes | bytearray | memoryview) -> int:
-    """Return the ones' complement sum of 16-bit words, 0 to 0xFFFF; an odd last octet counts as the high half of a word."""
+    """Return the ones' complement sum of 16-bit words, 0 to 0xFFFF.
+
+    An odd last octet counts as the high half of a word.
+    """
     total = int.from_bytes(data, "big")
     if len(data) & 1:
         total <<= 8

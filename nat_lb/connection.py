@@ -1,8 +1,9 @@
 """Connections and the table that remembers them.
 
-The law: a connection is found by either of its two keys, what the client sends and what the real server sends, and leaves the table
-when its state's timeout has passed without a packet.  A packet only notes the time; a wheel of one-second buckets looks at each
-connection once a timeout, so expiry costs the same however many connections there are.
+The law: a connection is found by either of its two keys, what the client sends and what the real server sends, and
+leaves the table when its state's timeout has passed without a packet. A packet only notes the time; a wheel of
+one-second buckets looks at each connection once a timeout, so expiry costs the same however many connections there
+are.
 """
 
 from __future__ import annotations
@@ -35,7 +36,20 @@ _NEVER = Bucket(-1)
 class Connection:
     """One connection: a client, a virtual endpoint, and the real server that was chosen for it."""
 
-    __slots__ = ("binding", "bucket", "children", "helper", "key", "last_seen", "parent", "real_server", "reply_key", "rewriter", "service", "state")  # fmt: skip
+    __slots__ = (
+        "binding",
+        "bucket",
+        "children",
+        "helper",
+        "key",
+        "last_seen",
+        "parent",
+        "real_server",
+        "reply_key",
+        "rewriter",
+        "service",
+        "state",
+    )
 
     def __init__(
         self, key: bytes, service: VirtualService, real_server: RealServer, binding: Binding, state: int, now: float

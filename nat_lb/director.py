@@ -1,7 +1,7 @@
 """The director: a configuration turned into running tables, and changed while packets flow.
 
-The law: a configuration is made whole before anything of it is used, and put in place in one step between two packets; what it
-has in common with the one before keeps its connections, counters and scheduler positions.
+The law: a configuration is made whole before anything of it is used, and put in place in one step between two
+packets; what it has in common with the one before keeps its connections, counters and scheduler positions.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Expectations: related connections that a payload announced.
 
-The law: an expectation is for one destination and belongs to one connection; it ends when that connection closes, when its
-time is over, or when it is met.  Where it lets a packet go is only ever the real server or the client of the connection that
-announced it, so a payload cannot open a way to anybody else.
+The law: an expectation is for one destination and belongs to one connection; it ends when that connection closes,
+when its time is over, or when it is met. Where it lets a packet go is only ever the real server or the client of the
+connection that announced it, so a payload cannot open a way to anybody else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Faults of plugins: contained, counted, and told once a minute.
 
-The law: what a plugin raises costs at most the packet or the announcement that was at stake.  The operator learns which distribution it was,
-where, and how often; the log is never flooded.
+The law: what a plugin raises costs at most the packet or the announcement that was at stake. The operator learns
+which distribution it was, where, and how often; the log is never flooded.
 """
 
 from __future__ import annotations

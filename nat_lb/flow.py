@@ -1,8 +1,8 @@
 """Flow keys: which connection a packet belongs to.
 
-The law: a flow is (protocol, source, source port, destination, destination port), and one flow has exactly one byte string
-as its key: protocol, source, destination, ports, cut from the packet without decoding.  IPv4 keys are 13 octets long and
-IPv6 keys 37, so the two families share one table.
+The law: a flow is (protocol, source, source port, destination, destination port), and one flow has exactly one byte
+string as its key: protocol, source, destination, ports, cut from the packet without decoding. IPv4 keys are 13 octets
+long and IPv6 keys 37, so the two families share one table.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Helpers: rewriters of one application protocol that carries addresses in its payload.
 
-The law: a helper reads whole messages and returns edits.  It never sees sequence numbers, lengths or checksums, and it is shown
-each message once, however often its bytes are sent again.  In VS/NAT only RIP <-> VIP is ever exchanged, so a helper has three jobs:
+The law: a helper reads whole messages and returns edits. It never sees sequence numbers, lengths or checksums, and it
+is shown each message once, however often its bytes are sent again. In VS/NAT only RIP <-> VIP is ever exchanged, so a
+helper has three jobs:
 
 1. a server's message that names the real server: write the endpoint that `Message.expect_client` returns;
 2. a client's message that tells the server where to connect: nothing to write, `Message.expect_server`;
@@ -73,10 +74,10 @@ class Message:
     def expect_client(self, real: Endpoint, *, helper: str | None = None, any_client: bool = False) -> Endpoint:
         """Expect a connection from the client to `real` and return the public endpoint to write instead.
 
-        The public endpoint is the VIP with the same port if that is free, otherwise with the next free port above.  `helper` names the
-        helper of the expected connection, `any_client` admits others than this connection's client.  Asking again for
-        the same endpoint returns the same answer.  Undone when anything later fails for the same packet.
-        Raises ExpectationRefused.
+        The public endpoint is the VIP with the same port if that is free, otherwise with the next free port above.
+        `helper` names the helper of the expected connection, `any_client` admits others than this connection's
+        client. Asking again for the same endpoint returns the same answer. Undone when anything later fails for the
+        same packet. Raises ExpectationRefused.
         """
         return self._registrar.expect_client(real, helper, any_client)
 
@@ -88,7 +89,10 @@ class Message:
         self._registrar.expect_server(client, helper)
 
     def refuse(self, why: str) -> None:
-        """Log and count that this message is passed on as it is although it asks for something; `why` goes to the log."""
+        """Log and count that this message is passed on as it is although it asks for something.
+
+        `why` goes to the log.
+        """
         self._registrar.refuse(why)
 
     def stop(self) -> None:
@@ -99,8 +103,8 @@ class Message:
 class Helper(ABC):
     """Base of all helpers; one object a connection.
 
-    Registered by returning the class from `nat_lb_register_helpers`; `name` is what a service's `helpers` list says in TOML.  A fault
-    in any method lets the packet pass as it is, is logged with the distribution's name and counted.
+    Registered by returning the class from `nat_lb_register_helpers`; `name` is what a service's `helpers` list says
+    in TOML. A fault in any method lets the packet pass as it is, is logged with the distribution's name and counted.
     """
 
     name: ClassVar[str]

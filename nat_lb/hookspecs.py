@@ -1,8 +1,8 @@
 """The hooks: every way in which a plugin can take part.
 
 A hook chooses or announces; the object that it returned sees the packets.  Hooks are called once at start, once a
-service or once a connection, never once a packet.  Write an implementation with `nat_lb.api.hookimpl`; take only the arguments you
-need.
+service or once a connection, never once a packet. Write an implementation with `nat_lb.api.hookimpl`; take only the
+arguments you need.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def nat_lb_register_helpers() -> Iterable[type[Helper]]:  # type: ignore[empty-b
 def nat_lb_check_config(config: Config) -> Iterable[str]:  # type: ignore[empty-body]
     """Return objections to a configuration that is valid in form, one sentence each; an empty answer means none.
 
-    Called by `nat-lb check`, at start and before a reload, with the whole configuration.  All plugins' objections are reported
-    together, and any of them keeps the configuration from being used.
+    Called by `nat-lb check`, at start and before a reload, with the whole configuration. All plugins' objections are
+    reported together, and any of them keeps the configuration from being used.
     """
 
 
@@ -62,8 +62,9 @@ def nat_lb_check_config(config: Config) -> Iterable[str]:  # type: ignore[empty-
 def nat_lb_schedule(service: VirtualService, flow: FlowKey) -> RealServer | None:
     """Choose the real server of a new connection.
 
-    Called once a connection, before it is in the table.  The first answer that is not None decides; the core answers last,
-    by asking the service's scheduler.  A real server that is not one of the service's is a fault of the plugin: the packet is dropped.
+    Called once a connection, before it is in the table. The first answer that is not None decides; the core answers
+    last, by asking the service's scheduler. A real server that is not one of the service's is a fault of the plugin:
+    the packet is dropped.
     """
 
 
@@ -71,8 +72,9 @@ def nat_lb_schedule(service: VirtualService, flow: FlowKey) -> RealServer | None
 def nat_lb_bind_helper(connection: Connection) -> Helper | None:
     """Choose the helper of a new connection.
 
-    Called once a connection of a service that enables helpers, and of expected connections for which a helper was named.  The first
-    answer that is not None decides; the core answers last, with the helper that the configuration enables.
+    Called once a connection of a service that enables helpers, and of expected connections for which a helper was
+    named. The first answer that is not None decides; the core answers last, with the helper that the configuration
+    enables.
     """
 
 

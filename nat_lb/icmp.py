@@ -1,10 +1,11 @@
 """ICMP errors about translated packets (RFC 792, RFC 4443; translation: RFC 5508 §7).
 
-The law: an error is translated outside and inside, so that whoever gets it finds the packet that it sent, and no inside address
-shows.  What is quoted may be cut after eight octets of its transport header; its transport checksum is left as it is.
+The law: an error is translated outside and inside, so that whoever gets it finds the packet that it sent, and no
+inside address shows. What is quoted may be cut after eight octets of its transport header; its transport checksum is
+left as it is.
 
-Path-MTU discovery depends on this: fragmentation-needed and packet-too-big errors come back through here in both directions, those too
-that the director's own stack sends about a packet that it was given translated.
+Path-MTU discovery depends on this: fragmentation-needed and packet-too-big errors come back through here in both
+directions, those too that the director's own stack sends about a packet that it was given translated.
 """
 
 from __future__ import annotations
@@ -82,7 +83,8 @@ def find(flows: Mapping[bytes, Connection], inner: Quoted) -> tuple[Connection, 
 def translate(packet: Packet, inner: Quoted, connection: Connection, direction: Direction) -> bytes | bytearray:
     """Return the error for the other side: towards the real server (ORIGINAL) or towards the client (REPLY)."""
     original = direction is Direction.ORIGINAL
-    # The quoted packet went the other way: its source is what an error for the server hides, its destination for the client.
+    # The quoted packet went the other way: its source is what an error for the server hides, its destination for the
+    # client.
     address, port = (connection.real if original else connection.virtual).packed
     message = bytearray(packet.payload)
     _rewrite_quoted(message, packet.version, inner.transport, address, port, at_source=original)

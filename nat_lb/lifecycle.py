@@ -1,7 +1,7 @@
 """The life of a connection: chosen, opened, moved from state to state, closed.
 
-The law: this is the only place that changes the connection table, and the only one that announces such changes.  Hooks that nobody
-implements are not called.
+The law: this is the only place that changes the connection table, and the only one that announces such changes. Hooks
+that nobody implements are not called.
 """
 
 from __future__ import annotations
@@ -55,7 +55,10 @@ class Lifecycle:
             self.faults.report(hook, str(subject), error, now)
 
     def choose(self, service: VirtualService, key: bytes, now: float) -> RealServer | None:
-        """Return the real server for a new connection; raises what a plugin raises, and PluginError for a foreign answer."""
+        """Return the real server for a new connection.
+
+        Raises what a plugin raises, and PluginError for a foreign answer.
+        """
         flow = FlowKey.from_bytes(key)
         if service.persistence:
             remembered = self.persistence.remembered(service, flow.source.address, now)
@@ -80,7 +83,7 @@ class Lifecycle:
         return connection
 
     def open_expected(self, expectation: Expectation, key: bytes, now: float) -> Connection | None:
-        """Open the connection that an expectation's first packet asks for, None if its keys are taken or the table is full."""
+        """Open the connection that an expectation's first packet asks for; None if it cannot enter the table."""
         parent = expectation.parent
         flow = FlowKey.from_bytes(key)
         if expectation.direction is Direction.ORIGINAL:
@@ -97,7 +100,7 @@ class Lifecycle:
         return connection
 
     def _free_source(self, flow: FlowKey, parent: Connection) -> Endpoint:
-        """Return the virtual endpoint that a real server's own connection seems to come from: its port, or the next free one."""
+        """Return where a real server's own connection seems to come from: its port, or the next free one."""
         for port in range(flow.source.port, 65536):
             virtual = Endpoint(parent.virtual.address, port)
             if FlowKey(flow.protocol, flow.destination, virtual).to_bytes() not in self.connections.flows:

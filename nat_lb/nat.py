@@ -1,10 +1,11 @@
 """Network address translation of one packet: the only code that writes addresses and ports.
 
-The law: in VS/NAT only the virtual endpoint and the real server's endpoint are exchanged; the client's is never touched.  So all
-connections of one service to one real server share two translations, whose checksum deltas are computed once: when the real server
-is added.
+The law: in VS/NAT only the virtual endpoint and the real server's endpoint are exchanged; the client's is never
+touched. So all connections of one service to one real server share two translations, whose checksum deltas are
+computed once: when the real server is added.
 
-Only plain packets come here (see `packet`); the header up to the transport checksum is taken apart and put together by one struct.
+Only plain packets come here (see `packet`); the header up to the transport checksum is taken apart and put together
+by one struct.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class Translation(ABC):
     layout: ClassVar[str]  # of the IP header up to the ports
     base: ClassVar[int]  # octets of the IP header
 
-    def __init__(self, tracker: type[Tracker], old: Endpoint, new: Endpoint, direction: Direction, traffic: Traffic) -> None:
+    def __init__(
+        self, tracker: type[Tracker], old: Endpoint, new: Endpoint, direction: Direction, traffic: Traffic
+    ) -> None:
         old_address, old_port = old.packed
         self.address, self.port = new.packed
         self.address_delta = delta(old_address, self.address)
@@ -64,12 +67,16 @@ class Translation(ABC):
 
     @abstractmethod
     def apply(self, data: bytes | bytearray) -> bytes:
-        """Return the packet with the address, the port and the checksums of the other side; at least `least_length` octets."""
+        """Return the packet with the address, the port and the checksums of the other side.
+
+        At least `least_length` octets.
+        """
 
     def udp_checksum(self, data: bytes, result: int) -> int:
         """Return the UDP checksum to send where the incremental one came out as or started from zero (RFC 768).
 
-        Zero means that the sender computed none: the packet gets one then, as IPVS does; a computed zero is sent as 0xFFFF.
+        Zero means that the sender computed none: the packet gets one then, as IPVS does; a computed zero is sent as
+        0xFFFF.
         """
         if data[self.checksum_at : self.rest_at] != b"\0\0":
             return result or 0xFFFF
@@ -109,7 +116,8 @@ class _Ipv4Reply(Translation):
         head, check, _, destination, _, destination_port, middle, transport = self.unpack(data)
         check -= self.address_delta
         return self.pack(
-            head, check if check >= 0 else check + 0xFFFF, self.address, destination, self.port, destination_port, middle,
+            head, check if check >= 0 else check + 0xFFFF, self.address, destination, self.port, destination_port,
+            middle,
             self._transport(data, transport),
         ) + data[self.rest_at :]  # fmt: skip
 
@@ -141,7 +149,9 @@ class Binding:
 
     __slots__ = ("original", "real", "reply", "virtual")
 
-    def __init__(self, tracker: type[Tracker], virtual: Endpoint, real: Endpoint, traffic: tuple[Traffic, Traffic]) -> None:
+    def __init__(
+        self, tracker: type[Tracker], virtual: Endpoint, real: Endpoint, traffic: tuple[Traffic, Traffic]
+    ) -> None:
         original, reply = (_Ipv4Original, _Ipv4Reply) if virtual.address.version == 4 else (_Ipv6Original, _Ipv6Reply)
         self.virtual, self.real = virtual, real
         self.original: Translation = original(tracker, virtual, real, Direction.ORIGINAL, traffic[Direction.ORIGINAL])
@@ -149,6 +159,6 @@ class Binding:
 
 
 def transport_is_trustworthy(source: bytes, destination: bytes, protocol: int, segment: bytes, at: int) -> bool:
-    """Return whether a transport checksum at offset `at` is right, or only begun, as captures of offloaded packets show it."""
+    """Return whether a checksum at offset `at` is right, or only begun as in captures of offloaded packets."""
     pseudo = pseudo_sum(source, destination, protocol, len(segment))
     return (ones_sum(segment) + pseudo) % 0xFFFF == 0 or int.from_bytes(segment[at : at + 2], "big") == pseudo

@@ -1,8 +1,8 @@
 """IP packets as bytes: where things are, and nothing about what to do with them.
 
-The law: this module and `checksum` are the only ones that know IPv4 from IPv6.  Everything above sees *plain* packets, an IP
-header without options or extension headers followed at once by the transport header: `peel` takes the extra headers
-off an unusual packet and puts them back afterwards, so no other code has to step over them.
+The law: this module and `checksum` are the only ones that know IPv4 from IPv6. Everything above sees *plain* packets,
+an IP header without options or extension headers followed at once by the transport header: `peel` takes the extra
+headers off an unusual packet and puts them back afterwards, so no other code has to step over them.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _WORD = struct.Struct("!H")
 def flow_key(data: bytes) -> bytes | None:
     """Cut the flow key out of a plain packet that is no fragment; None for any other.
 
-    Called for every packet, so nothing is verified here: a key cut from bytes that are not what they seem is in no table, and the
-    packet then takes the way of the unknown, which does verify.
+    Called for every packet, so nothing is verified here: a key cut from bytes that are not what they seem is in no
+    table, and the packet then takes the way of the unknown, which does verify.
     """
     first = data[0]
     if first == 0x45:
@@ -41,8 +41,8 @@ def flow_key(data: bytes) -> bytes | None:
 class Packet:
     """A verified view of one IP packet for the paths that are not per-packet hot.
 
-    Raises PacketError (malformed, truncated) from the constructor.  `plain` holds the packet without IP options or extension
-    headers, `offset` is where the transport header starts in `plain` (20 or 40 octets).
+    Raises PacketError (malformed, truncated) from the constructor. `plain` holds the packet without IP options or
+    extension headers, `offset` is where the transport header starts in `plain` (20 or 40 octets).
     """
 
     __slots__ = ("data", "fragment", "offset", "plain", "protocol", "restore")
@@ -144,7 +144,8 @@ def _identity(data: bytes | bytearray) -> bytes | bytearray:
 def peel(data: bytes, header: int, protocol: int) -> tuple[bytes, Callable[[bytes | bytearray], bytes | bytearray]]:
     """Take IP options or extension headers off and return the plain packet and the function that puts them back.
 
-    The plain packet is a whole packet of its own; its IPv4 header checksum is right or wrong by as much as the original's.
+    The plain packet is a whole packet of its own; its IPv4 header checksum is right or wrong by as much as the
+    original's.
     """
     base = IPV4_HEADER if data[0] >> 4 == 4 else IPV6_HEADER
     if header == base:

@@ -1,16 +1,18 @@
 """Payload rewriting: the only place where lengths change.
 
-The law: what a receiver gets is one consistent stream, the sender's with every edit made exactly once, whatever was lost, sent
-twice, reordered or cut differently on the way.  Hence:
+The law: what a receiver gets is one consistent stream, the sender's with every edit made exactly once, whatever was
+lost, sent twice, reordered or cut differently on the way. Hence:
 
-- Octets are shown to the helper in order, as whole messages, once.  A segment beyond a gap is dropped; its sender will send it again.
-- Octets of an incomplete message that an edit may reach into are *held*: the segment goes on without them (perhaps empty, for its
-  acknowledgement), and they go out in front of those that complete the message.
-- A sender that waits for the acknowledgement of held octets before it sends more (Nagle, RFC 9293 §3.7.4) would wait for ever.  When it
-  sends them again, the director acknowledges them: it *vouches* for them, and the segment that follows them carries them along,
-  however often, until the receiver has them.  So the sender's own retransmissions make their delivery reliable.
-- All the rest is sequence adjustment (`seqadj`): of sequence numbers with the sender's map, of acknowledgements and SACK with the
-  receiver's.
+- Octets are shown to the helper in order, as whole messages, once. A segment beyond a gap is dropped; its sender will
+  send it again.
+- Octets of an incomplete message that an edit may reach into are *held*: the segment goes on without them (perhaps
+  empty, for its acknowledgement), and they go out in front of those that complete the message.
+- A sender that waits for the acknowledgement of held octets before it sends more (Nagle, RFC 9293 §3.7.4) would wait
+  for ever. When it sends them again, the director acknowledges them: it *vouches* for them, and the segment that
+  follows them carries them along, however often, until the receiver has them. So the sender's own retransmissions
+  make their delivery reliable.
+- All the rest is sequence adjustment (`seqadj`): of sequence numbers with the sender's map, of acknowledgements and
+  SACK with the receiver's.
 """
 
 from __future__ import annotations
@@ -88,7 +90,7 @@ class TcpRewriter:
         return Rewritten(onward, back) if back or len(onward) > 1 else onward[0]
 
     def original_sequence(self, sequence: int, direction: Direction) -> int:
-        """Return the sequence number that the sender wrote for one of the rewritten stream, as an ICMP error quotes it."""
+        """Return the sender's sequence number for one of the rewritten stream, as an ICMP error quotes it."""
         stream = self._streams[direction]
         return stream.original(sequence) % MODULO if stream.first is not None else sequence
 
@@ -199,7 +201,7 @@ def checked(edits: object, size: int) -> list[Edit]:
 
 
 def acknowledgement(segment: Segment, position: int, peers_last: bytes | None) -> bytes:
-    """Return an ACK of `position` to a segment's sender as its peer would send it: same window, timestamps if in use."""
+    """Return an ACK of `position` to a segment's sender as its peer would send it: window, timestamps if in use."""
     window, options = 0xFFFF, b""
     if peers_last is not None:
         peer = Segment(peers_last)

@@ -1,8 +1,8 @@
 """Persistence: a client, or a network of clients, keeps the real server that it was given first.
 
-The law: a template remembers the choice from the first connection until the service's `persistence` seconds after the last
-connection was opened through it; while any of its connections is alive it waits another minute at a time.  A template whose real server
-left the service or was quiesced is no longer followed.
+The law: a template remembers the choice from the first connection until the service's `persistence` seconds after the
+last connection was opened through it; while any of its connections is alive it waits another minute at a time. A
+template whose real server left the service or was quiesced is no longer followed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The way of a packet, read from top to bottom.
 
-The law: `process` gives every packet exactly one verdict and never raises.  A packet of a known connection calls no hook, logs
-nothing, and is taken apart once; all that is rare is in methods below `process`, in the order in which a packet meets it:
+The law: `process` gives every packet exactly one verdict and never raises. A packet of a known connection calls no
+hook, logs nothing, and is taken apart once; all that is rare is in methods below `process`, in the order in which a
+packet meets it:
 
     key -> connection, or a first packet: expectation, virtual service, scheduler -> state -> helper -> translation
 """
@@ -124,7 +125,10 @@ class Pipeline:
         return self._first(packet, now, stage)
 
     def _first(self, packet: Packet, now: float, stage: Stage) -> Verdict:
-        """Open a connection for a packet that is expected or for a service; all else is no concern of ours, or refused."""
+        """Open a connection for a packet that is expected or for a service.
+
+        All else is no concern of ours, or refused.
+        """
         key = packet.key
         expectation = self.lifecycle.expectations.match(key)
         if expectation is not None and self._is_met(expectation, packet, stage):
@@ -207,13 +211,16 @@ class Pipeline:
         return self.services.find_by_real(to[0], to[1 : 1 + size], to[1 + 2 * size : 3 + 2 * size]) is not None
 
     def _orphan(self, packet: Packet) -> NotForwarded:
-        """Refuse a real server's packet that belongs to no connection: forwarded, it would show the server's address."""
+        """Refuse a real server's packet that belongs to no connection; forwarded, it would show an inside address."""
         if self.settings.orphan_replies == "drop":
             return self._drop(Reason.REPLY_WITHOUT_CONNECTION)
         return self._reject(Reason.REPLY_WITHOUT_CONNECTION, self._refusal(packet))
 
     def _icmp(self, packet: Packet, now: float, stage: Stage) -> Verdict:
-        """Translate an ICMP error about a connection's packet; of the others, pass those that show nothing of the inside."""
+        """Translate an ICMP error about a connection's packet.
+
+        Of the others, pass those that show nothing of the inside.
+        """
         inner = icmp.quoted(packet)
         found = icmp.find(self._flows, inner) if inner is not None else None
         if inner is None or found is None:

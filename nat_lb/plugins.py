@@ -1,7 +1,7 @@
 """Plugins: found by entry point, checked, and turned into registries of what they offer.
 
-The law: the manager is an object that the director owns, and one plugin's failure is reported by its distribution's name and takes
-nothing else with it.  The core's own parts come in through the same hooks.
+The law: the manager is an object that the director owns, and one plugin's failure is reported by its distribution's
+name and takes nothing else with it. The core's own parts come in through the same hooks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Refusals: the TCP reset or ICMP error that tells a sender that its packet goes no further.
 
-The law: a refusal is sent from the address that the sender wrote to, never in answer to an ICMP error, a reset or a fragment, nor to a
-group, and quotes the sender's packet as it came (RFC 1122 §3.2.2, RFC 4443 §2.4), so nothing of the inside shows.
+The law: a refusal is sent from the address that the sender wrote to, never in answer to an ICMP error, a reset or a
+fragment, nor to a group, and quotes the sender's packet as it came (RFC 1122 §3.2.2, RFC 4443 §2.4), so nothing of
+the inside shows.
 """
 
 from __future__ import annotations
@@ -24,7 +25,10 @@ def is_answerable(packet: Packet) -> bool:
 
 
 def reset(packet: Packet) -> bytes | None:
-    """Return the TCP reset that answers a segment (RFC 9293 §3.10.7.1), None if there is no answer; raises PacketError."""
+    """Return the TCP reset that answers a segment (RFC 9293 §3.10.7.1), None if there is no answer.
+
+    Raises PacketError.
+    """
     segment = Segment(packet.plain)
     if segment.flags & RST or not is_answerable(packet):
         return None
@@ -45,8 +49,6 @@ def icmp_error(packet: Packet, kinds: dict[int, tuple[int, int]]) -> bytes | Non
     header = IPV4_HEADER if version == 4 else IPV6_HEADER
     body = bytes((*kinds[version], 0, 0, 0, 0, 0, 0)) + packet.data[: _LONGEST_ERROR[version] - header - 8]
     if version == 4:
-        return build(
-            packet.destination, packet.source, ICMP, sealed(body, 2, 0), service=_INTERNETWORK_CONTROL
-        )
+        return build(packet.destination, packet.source, ICMP, sealed(body, 2, 0), service=_INTERNETWORK_CONTROL)
     pseudo = pseudo_sum(packet.destination, packet.source, ICMPV6, len(body))
     return build(packet.destination, packet.source, ICMPV6, sealed(body, 2, pseudo))

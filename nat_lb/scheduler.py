@@ -1,10 +1,11 @@
 """Schedulers: which real server gets a new connection.
 
-The law: a scheduler answers with a usable real server or with None, and a decision that can be written as data is a `Plan`.  A plan
-is carried out here in Python or, unchanged, by a fast path in the kernel; a scheduler that is code overrides `schedule`.
+The law: a scheduler answers with a usable real server or with None, and a decision that can be written as data is a
+`Plan`. A plan is carried out here in Python or, unchanged, by a fast path in the kernel; a scheduler that is code
+overrides `schedule`.
 
-One scheduler object belongs to one virtual service.  Real servers come in the order of the configuration file, which is the order
-in which ties are broken.
+One scheduler object belongs to one virtual service. Real servers come in the order of the configuration file, which
+is the order in which ties are broken.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ class Cycle(Plan):
 
 
 class HashTable(Plan):
-    """Take the slot that a hash of the flow names; with `fallback`, the slot of a second hash if that one's server is unusable.
+    """Take the slot that a hash of the flow names; with `fallback`, that of a second hash if the first is unusable.
 
     `key` maps a flow to a slot number for a given offset; `tries` is how many offsets `fallback` tries.
     """
@@ -95,7 +96,10 @@ class Load(Enum):
 
 
 class LeastLoad(Plan):
-    """Take the usable server with the least load, divided by its weight if `weighted`; ties go to the first in order."""
+    """Take the usable server with the least load, divided by its weight if `weighted`.
+
+    Ties go to the first in order.
+    """
 
     def __init__(self, servers: Sequence[RealServer], load: Load = Load.OVERHEAD, *, weighted: bool = False) -> None:
         self.servers = tuple(servers)
@@ -118,8 +122,8 @@ class LeastLoad(Plan):
 class Scheduler(ABC):
     """Base of all schedulers.
 
-    Registered by returning the class from `nat_lb_register_schedulers`; `name` is what a service's `scheduler` says in TOML.  Override
-    `plan` to decide by data, or `schedule` to decide by code.
+    Registered by returning the class from `nat_lb_register_schedulers`; `name` is what a service's `scheduler` says
+    in TOML. Override `plan` to decide by data, or `schedule` to decide by code.
     """
 
     name: ClassVar[str]

@@ -1,7 +1,7 @@
 """One TCP segment inside a plain packet: read its header, put it together anew.
 
-The law: a segment that is put together anew differs from the old one only where it was asked to, and its checksum only by the
-difference.  Layout and flags: RFC 9293 §3.1; SACK option: RFC 2018; timestamps option: RFC 7323.
+The law: a segment that is put together anew differs from the old one only where it was asked to, and its checksum
+only by the difference. Layout and flags: RFC 9293 §3.1; SACK option: RFC 2018; timestamps option: RFC 7323.
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class Segment:
         self.data = data
         self.at = IPV4_HEADER if data[0] >> 4 == 4 else IPV6_HEADER
         try:
-            _, _, self.seq, self.ack, words, self.flags, self.window, _, self.urgent = _HEADER.unpack_from(data, self.at)
+            _, _, self.seq, self.ack, words, self.flags, self.window, _, self.urgent = _HEADER.unpack_from(
+                data, self.at
+            )
         except struct.error:
             raise PacketError(Reason.TRUNCATED) from None
         self.header = (words >> 4) * 4
@@ -115,7 +117,10 @@ class Segment:
                     _LONG.pack_into(new, edge, sack(_LONG.unpack_from(new, edge)[0]) % MODULO)
 
     def answer(self, seq: int, ack: int, flags: int, *, window: int = 0, options: bytes = b"") -> bytes:
-        """Return a whole packet without payload from this segment's destination to its source; options in whole words."""
+        """Return a whole packet without payload from this segment's destination to its source.
+
+        Options in whole words.
+        """
         ports = self.data[self.at + 2 : self.at + 4] + self.data[self.at : self.at + 2]
         words = (_HEADER.size + len(options)) // 4 << 4
         body = ports + struct.pack("!LLBBHHH", seq % MODULO, ack % MODULO, words, flags, window, 0, 0) + options

@@ -1,8 +1,9 @@
 """Sequence adjustment: where a TCP direction's stream grew or shrank, and what that does to sequence numbers.
 
-The law: every position of the sender's stream has one image in the rewritten stream, for ever: a retransmission, cut as it may be, maps
-to the same octets at the same place.  So a list of replacements is kept, not one correction point.  A replaced text has no inner
-positions: one that falls inside maps to the text's start, so that no octet is acknowledged that the sender's peer has not got whole.
+The law: every position of the sender's stream has one image in the rewritten stream, for ever: a retransmission, cut
+as it may be, maps to the same octets at the same place. So a list of replacements is kept, not one correction point.
+A replaced text has no inner positions: one that falls inside maps to the text's start, so that no octet is
+acknowledged that the sender's peer has not got whole.
 
 Positions are sequence numbers unwrapped to plain integers (`unwrap`), so that before and after are < and >.
 """
@@ -100,7 +101,10 @@ class SequenceMap:
         return self.forward(start), b"".join(parts)
 
     def acknowledge(self, position: int) -> None:
-        """Note that the receiver has everything before `position`; old replacements are forgotten, which sets `floor`."""
+        """Note that the receiver has everything before `position`.
+
+        Old replacements are forgotten, which sets `floor`.
+        """
         if self.acknowledged is None or position > self.acknowledged:
             self.acknowledged = position
         done = sum(1 for replacement in self.replacements if replacement.end <= self.acknowledged)

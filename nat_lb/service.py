@@ -1,7 +1,7 @@
 """Virtual services and their real servers, as they are right now.
 
-The law: a real server's load is what the connection table says it is, and whoever may not be chosen (quiesced or overloaded) says
-so itself through `usable`; a scheduler only asks.
+The law: a real server's load is what the connection table says it is, and whoever may not be chosen (quiesced or
+overloaded) says so itself through `usable`; a scheduler only asks.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
 class RealServer:
     """One real server of one virtual service."""
 
-    __slots__ = ("active", "binding", "endpoint", "inactive", "lower_threshold", "opened", "overloaded", "traffic", "upper_threshold", "weight")  # fmt: skip
+    __slots__ = (
+        "active",
+        "binding",
+        "endpoint",
+        "inactive",
+        "lower_threshold",
+        "opened",
+        "overloaded",
+        "traffic",
+        "upper_threshold",
+        "weight",
+    )
 
     def __init__(self, endpoint: Endpoint, weight: int = 1, upper_threshold: int = 0, lower_threshold: int = 0) -> None:
         self.endpoint = endpoint
@@ -78,7 +89,7 @@ class RealServer:
 
 
 class VirtualService:
-    """One virtual service: an endpoint of the director, a scheduler, and the real servers behind it, in the file's order."""
+    """One virtual service: an endpoint of the director, a scheduler, and the real servers behind it."""
 
     def __init__(self, name: str, tracker: type[Tracker], endpoint: Endpoint, timeouts: tuple[float, ...]) -> None:
         self.name = name
@@ -123,7 +134,7 @@ class VirtualService:
 
 
 class ServiceTable:
-    """All virtual services: finds the one a packet is for, and says which addresses are the director's and the servers'."""
+    """All virtual services: which one a packet is for, and whose an address is."""
 
     def __init__(self, services: Iterable[VirtualService] = ()) -> None:
         self.replace(services)

@@ -1,7 +1,7 @@
 """One direction of a TCP connection whose payload is rewritten: what has passed, what is held, where it moved.
 
-The law: octets are admitted in order and once; those from `held` on do not pass yet; every octet that passed keeps its image
-(`seqadj`).  Positions are unwrapped sequence numbers.
+The law: octets are admitted in order and once; those from `held` on do not pass yet; every octet that passed keeps
+its image (`seqadj`). Positions are unwrapped sequence numbers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Trackers: the state machine of one transport protocol, written as a table.
 
 The law: for every direction, event and state there is exactly one next state, and every state has a timeout.  A tracker
-holds no code that runs for a packet: an octet of the transport header picks the event, the table picks the state.  The core, the
-documentation and a fast path all read the same table.
+holds no code that runs for a packet: an octet of the transport header picks the event, the table picks the state. The
+core, the documentation and a fast path all read the same table.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Rows = tuple[tuple[int, ...], ...]  # an event octet's value (0..255) -> a row: 
 class Tracker:
     """Base of all trackers: a subclass only fills in the class attributes.
 
-    Registered by returning the class from `nat_lb_register_trackers`; `name` is what a service's `protocol` says in TOML.
-    The first state is that of a connection which has seen no packet yet.
+    Registered by returning the class from `nat_lb_register_trackers`; `name` is what a service's `protocol` says in
+    TOML. The first state is that of a connection which has seen no packet yet.
     """
 
     name: ClassVar[str]
@@ -42,7 +42,10 @@ class Tracker:
 
     @classmethod
     def event(cls, octet: int) -> str:
-        """Return the event that the octet at `event_at` (0 to 255) stands for; the only event where there is just one."""
+        """Return the event that the octet at `event_at` (0 to 255) stands for.
+
+        The only event where there is just one.
+        """
         return cls.events[0]
 
     @classmethod
@@ -82,7 +85,10 @@ class Tracker:
 
     @classmethod
     def seconds(cls, *tables: Mapping[str, float]) -> tuple[float, ...]:
-        """Return each state's timeout in seconds; later tables win, and in one table a state's own key beats its group's."""
+        """Return each state's timeout in seconds.
+
+        Later tables win, and in one table a state's own key beats its group's.
+        """
         result = dict(cls.timeouts)
         for table in tables:
             for group, states in cls.groups.items():

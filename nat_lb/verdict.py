@@ -3,8 +3,8 @@
 The law: every packet gets exactly one verdict, and a packet that is not forwarded has a named `Reason`.
 
 To spare the common case an allocation, a verdict to forward *is* the packet: the very object that came in (as is), or
-another `bytes`/`bytearray` (modified).  All other verdicts are instances of `NotForwarded`, whose `packets` are to be sent in
-the packet's place (none for a drop, the refusal for a reject).
+another `bytes`/`bytearray` (modified). All other verdicts are instances of `NotForwarded`, whose `packets` are to be
+sent in the packet's place (none for a drop, the refusal for a reject).
 """
 
 from __future__ import annotations

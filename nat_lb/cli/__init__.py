@@ -1,7 +1,7 @@
 """The command line: `nat-lb COMMAND`.
 
-The law: exit code 0 is done, 1 failed, 2 bad usage or configuration; what went wrong is told on standard error, a line a problem.
-Each command is a module of this package, imported when it is called.
+The law: exit code 0 is done, 1 failed, 2 bad usage or configuration; what went wrong is told on standard error, a
+line a problem. Each command is a module of this package, imported when it is called.
 """
 
 from __future__ import annotations

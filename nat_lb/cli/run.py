@@ -20,8 +20,8 @@ log = logging.getLogger("nat_lb")
 def command(file: Path, verbose: bool) -> None:
     """Run the director in the foreground.
 
-    Logs to standard error and writes the line "ready" when packets flow.  SIGHUP reloads FILE, SIGTERM ends the director and leaves
-    no netfilter rule behind.
+    Logs to standard error and writes the line "ready" when packets flow. SIGHUP reloads FILE, SIGTERM ends the
+    director and leaves no netfilter rule behind.
     """
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     director = Director(load(file), str(file))

@@ -1,7 +1,7 @@
 """A running director: queue, netfilter rules, signals and timers around the tables.
 
-The law: packets flow only while somebody is there to judge them.  The queue is bound before rules lead to it, and the rules are gone before
-it is closed; a reload that fails leaves everything as it was.
+The law: packets flow only while somebody is there to judge them. The queue is bound before rules lead to it, and the
+rules are gone before it is closed; a reload that fails leaves everything as it was.
 """
 
 from __future__ import annotations
@@ -25,9 +25,13 @@ log = logging.getLogger("nat_lb")
 
 
 def serve(director: Director, reread: Callable[[], Config]) -> None:
-    """Run until SIGTERM or SIGINT; raises SystemFault if the machine does not allow it.  SIGHUP puts `reread()` in place."""
+    """Run until SIGTERM or SIGINT; raises SystemFault if the machine does not allow it.
+
+     SIGHUP puts `reread()` in place.
+    """
     system.require_root()
-    # Closed connections are freed by reference counts; a full collection over a million live ones would stall the queue.
+    # Closed connections are freed by reference counts; a full collection over a million live ones would stall the
+    # queue.
     gc.set_threshold(10_000, 20, 1_000_000)
     services = director.lifecycle.services
     for warning in system.check_forwarding(services.virtual_addresses):

@@ -1,7 +1,8 @@
 """TCP (RFC 9293) as a director sees it, state by state as IPVS does.
 
-The law: the director sees segments, not sockets, so a state is the director's belief about both ends.  A segment is one event: a
-reset before all, then SYN (also SYN+ACK), FIN, plain ACK, and `none` for a segment without any of those flags.
+The law: the director sees segments, not sockets, so a state is the director's belief about both ends. A segment is
+one event: a reset before all, then SYN (also SYN+ACK), FIN, plain ACK, and `none` for a segment without any of those
+flags.
 
 Read a row as: this event, seen in this direction, leads from the state in the heading to the state below it.
 """

@@ -1,7 +1,8 @@
 """Least connections: the usable real server with the least load.
 
-A server's load is 256 times its active connections plus all of its connections, so that one active connection outweighs 255
-that wind down; weights do not matter, except that 0 means quiesced.  Between equals the first in the order of the file is chosen.
+A server's load is 256 times its active connections plus all of its connections, so that one active connection
+outweighs 255 that wind down; weights do not matter, except that 0 means quiesced. Between equals the first in the
+order of the file is chosen.
 """
 
 from __future__ import annotations

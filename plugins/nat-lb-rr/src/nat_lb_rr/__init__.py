@@ -1,8 +1,8 @@
 """Round robin: every usable real server in turn.
 
-The servers stand in a circle in the order of the configuration file.  A new connection goes to the first usable server after the one
-that was chosen last.  Weights do not matter, except that 0 means quiesced.  When the servers change, the circle goes on where it
-was: after the last chosen server, or after its nearest predecessor if it is gone.
+The servers stand in a circle in the order of the configuration file. A new connection goes to the first usable server
+after the one that was chosen last. Weights do not matter, except that 0 means quiesced. When the servers change, the
+circle goes on where it was: after the last chosen server, or after its nearest predecessor if it is gone.
 """
 
 from __future__ import annotations

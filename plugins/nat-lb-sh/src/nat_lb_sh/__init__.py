@@ -1,9 +1,10 @@
 """Source hashing: a client's address always leads to the same real server.
 
-A table of 256 buckets is filled by going round the servers in the order of the file, each taking as many buckets in a row as its weight (a
-quiesced server takes one, so that its return moves few clients).  The client's address, folded to 32 bits and multiplied by
-the golden ratio, picks the bucket.  If that bucket's server is not usable the client is refused, or with `fallback = true` the buckets
-from the hash's next position on are tried.  With `port = true` the client's port takes part, which spreads one client's connections.
+A table of 256 buckets is filled by going round the servers in the order of the file, each taking as many buckets in a
+row as its weight (a quiesced server takes one, so that its return moves few clients). The client's address, folded to
+32 bits and multiplied by the golden ratio, picks the bucket. If that bucket's server is not usable the client is
+refused, or with `fallback = true` the buckets from the hash's next position on are tried. With `port = true` the
+client's port takes part, which spreads one client's connections.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Weighted round robin: in turn, and as often as the weight says.
 
-One rotation goes down level by level from the highest weight in steps of the weights' greatest common divisor; at each level every server
-whose weight reaches it gets one connection, in the order of the file.  Weights 4, 3, 2 give A AB ABC ABC.  The heavy
-servers come first in a rotation: this is the rotation of IPVS, not the smooth one of some proxies.
-A change of servers or weights starts a new rotation.
+One rotation goes down level by level from the highest weight in steps of the weights' greatest common divisor; at
+each level every server whose weight reaches it gets one connection, in the order of the file. Weights 4, 3, 2 give A
+AB ABC ABC. The heavy servers come first in a rotation: this is the rotation of IPVS, not the smooth one of some
+proxies. A change of servers or weights starts a new rotation.
 """
 
 from __future__ import annotations
