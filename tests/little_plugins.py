@@ -7,6 +7,7 @@ import sys
 from importlib.metadata import EntryPoint, distributions
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,13 @@ class Shelf:
         self.folder = folder
         monkeypatch.syspath_prepend(str(folder))
 
-    def install(self, name: str, source: str, entries: tuple[str, ...] = ()) -> str:
+    def install(self, name: str, source: str, entries: tuple[str, ...] = (), imports: str = IMPORTS) -> str:
         """Install the distribution `acme-NAME` with a plugin NAME; returns its module's name, which no other test has.
 
         `entries` are the lines of its entry points if they are not just NAME for the module; MODULE stands for its name.
         """
         module = f"acme_{name}_{next(_number)}"
-        (self.folder / f"{module}.py").write_text(IMPORTS + dedent(source))
+        (self.folder / f"{module}.py").write_text(imports + dedent(source))
         info = self.folder / f"acme_{name}-1.0.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
@@ -47,7 +48,6 @@ class Shelf:
         """Return a registry of the plugins on the shelf."""
         return Registry(disabled, self.entry_points())
 
-    def attribute(self, module: str, name: str) -> list[object]:
-        """Return a list in which a plugin's module notes what it saw."""
-        noted: list[object] = getattr(sys.modules[module], name)
-        return noted
+    def attribute(self, module: str, name: str) -> Any:
+        """Return what a plugin's module calls by this name."""
+        return getattr(sys.modules[module], name)
