@@ -60,6 +60,7 @@ class Lifecycle:
         Raises what a plugin raises, and PluginError for a foreign answer.
         """
         flow = FlowKey.from_bytes(key)
+        service.now = now
         if service.persistence:
             remembered = self.persistence.remembered(service, flow.source.address, now)
             if remembered is not None:

@@ -30,6 +30,10 @@ class ServiceView(Protocol):
     def real_servers(self) -> Sequence[RealServer]:
         """The real servers in the file's order, quiesced and overloaded ones too."""
 
+    @property
+    def now(self) -> float:
+        """The time of the packet that is being scheduled, in seconds that never go back."""
+
 
 class Plan(ABC):
     """A scheduling decision as data."""

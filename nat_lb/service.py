@@ -103,6 +103,7 @@ class VirtualService:
         self.netmask: int = endpoint.address.max_prefixlen  # prefix length of what counts as one client
         self.opening = tuple(tracker.event(octet) in tracker.opening for octet in range(256))
         self.sloppy = False
+        self.now = 0.0  # seconds; the time of the packet that is being scheduled
         self.active = tuple(state in tracker.active for state in tracker.states)
         self.reopened = tuple(state in tracker.reopened for state in tracker.states)
 
