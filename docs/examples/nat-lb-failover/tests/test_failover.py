@@ -18,6 +18,7 @@ class Service:
 
     name: str
     real_servers: list[RealServer]
+    now: float = 0.0
 
 
 def service(*weights: int) -> Service:
