@@ -8,7 +8,7 @@ that no sound peer sends:
 - an octet that differs from the one that it was shown at the same position before;
 - a segment above its MSS, without the negotiated timestamp, from or to a wrong address, with a wrong checksum, a reset;
 
-and if a stream is not delivered and closed when nothing more can happen.
+and if a stream is not delivered and closed when nothing more can happen, or if the endpoints never come to rest.
 
 Time is `now`, seconds from 0.  All chance comes from one `random.Random`, so a run can be repeated; the number of
 faults is bounded, so every run ends.  The box is a function of a packet and `now` that returns packets; each goes to
@@ -93,6 +93,10 @@ class TcpModel:
         return Result(client.received, server.received, urgent[0], urgent[1], steps, now, self.dropped)
 
     def _check_finished(self, steps: int) -> None:
+        if self._events and self.client.done and self.server.done:
+            raise AssertionError(
+                f"both ends are done but not at rest after {steps} steps: acknowledgements of acknowledgements"
+            )
         for end in (self.client, self.server):
             if not end.done:
                 wrote = f"wrote {end.written} of {len(end.stack.script)}, sent {end.max} of {end.end}"

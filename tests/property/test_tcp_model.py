@@ -240,6 +240,15 @@ def test_box_that_drops_everything_is_caught_in_bounded_time() -> None:
         model.run(500)
 
 
+def test_box_that_makes_endpoints_acknowledge_for_ever_is_caught() -> None:
+    def older(segment: Segment) -> Segment:
+        bare = not segment.payload and not segment.flags & (SYN | FIN)
+        return segment._replace(seq=(segment.seq - 1) & 0xFFFFFFFF) if bare else segment
+
+    with pytest.raises(AssertionError, match="both ends are done but not at rest after 20000 steps"):
+        run(edited(older))
+
+
 def test_box_that_grows_the_stream_without_adjustment_is_caught() -> None:
     with pytest.raises(AssertionError):
         run_some(edited(lambda s: s._replace(payload=s.payload.replace(b"1\n", b"one\n"))))
