@@ -29,7 +29,7 @@ lint: build-packages $(STAMP)
 	$(BIN)/lint-imports
 
 bench: build-packages lab-packages bench-packages $(STAMP)
-	scripts/as-root $(BIN)/python -m tests.bench
+	scripts/as-root $(BIN)/python -m tests.bench $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
