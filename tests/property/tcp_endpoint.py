@@ -346,7 +346,7 @@ class Tcp:
                 self.fail(f"octet {at} was {known} and is now {octet}: {segment}")
             if at < edge:
                 self.octets[at] = octet
-        if self.fin is not None and (stop > self.fin + (not segment.payload) or (fin and stop != self.fin)):
+        if self.fin is not None and ((segment.payload and stop > self.fin) or (fin and stop != self.fin)):
             self.fail(f"FIN was at position {self.fin}: {segment}")
         if fin and stop <= edge:
             self.fin = stop
