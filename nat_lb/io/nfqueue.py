@@ -242,10 +242,11 @@ class _Signals:
             self._writer.send(b"\0")
 
     def pending(self) -> list[Task]:
-        """Return the callbacks of the signals since the last call, in their order."""
+        """Return the callbacks of the signals since the last call, in their order; a signal counts once, as ever."""
         with contextlib.suppress(BlockingIOError):
             self._reader.recv(4096)
-        return [self._callbacks[self._noted.popleft()] for _ in range(len(self._noted))]
+        noted = dict.fromkeys(self._noted.popleft() for _ in range(len(self._noted)))
+        return [self._callbacks[signum] for signum in noted]
 
     def close(self) -> None:
         while self._previous:
