@@ -86,12 +86,20 @@ class Site(Nginx):
         return line
 
 
+@dataclass(frozen=True)
+class Legs:
+    """Captures: at the client and at each real server."""
+
+    client: Path
+    servers: tuple[Path, ...]
+
+
 @contextlib.contextmanager
-def watched(lab: Lab) -> Iterator[Path]:
-    """Capture at the client and at every real server, give the client's capture, and judge all of them at the end."""
+def watched(lab: Lab) -> Iterator[Legs]:
+    """Capture at the client and at every real server, and judge what was captured at the end of the block."""
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(capture(host)) for host in (lab.client, *lab.servers)]
-        yield paths[0]
+        yield Legs(paths[0], tuple(paths[1:]))
     with ThreadPoolExecutor() as pool:
         shown = pool.submit(select, paths[0], INSIDE)
         wrong = list(pool.map(check_with_tshark, paths))
@@ -161,7 +169,7 @@ class Talk:
     """A client with one connection that stays open: each `ask` is a request on it and returns the answer's text."""
 
     def __init__(self, host: Host, address: str, port: int) -> None:
-        command = [sys.executable, TALKER, address, str(port)]
+        command: list[str | Path] = [sys.executable, TALKER, address, str(port)]
         self.host = host
         self.child = host.spawn(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=1)
 

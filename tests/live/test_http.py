@@ -39,10 +39,10 @@ def digest(path: Path) -> str:
 @both_families
 @pytest.mark.usefixtures("sites")
 def test_thirty_requests_are_shared_one_to_two(shared_lab: Lab, family: Family) -> None:
-    with watched(shared_lab) as pcap:
+    with watched(shared_lab) as legs:
         answers = Counter(fetch(shared_lab, family, *CLOSE, path="/?[1-30]").split())
     assert answers == {"server1": 10, "server2": 20}
-    assert addresses(pcap, family) == {family.of(shared_lab.client), family.vip}
+    assert addresses(legs.client, family) == {family.of(shared_lab.client), family.vip}
 
 
 @both_families
