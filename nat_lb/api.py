@@ -9,9 +9,11 @@ from __future__ import annotations
 from nat_lb.config import Config, Options
 from nat_lb.connection import Connection
 from nat_lb.flow import Address, Direction, Endpoint, FlowKey
+from nat_lb.hashing import FlowHash
 from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Registrar
 from nat_lb.hookspecs import hookimpl
-from nat_lb.scheduler import Cycle, HashTable, LeastLoad, Load, Plan, Scheduler, ServiceView
+from nat_lb.recent import Recent
+from nat_lb.scheduler import Cycle, HashTable, Heaviest, LeastLoad, Load, Plan, Scheduler, ServiceView
 from nat_lb.service import RealServer, VirtualService
 from nat_lb.tracker import Tracker
 
@@ -24,8 +26,10 @@ __all__ = [
     "Edit",
     "Endpoint",
     "ExpectationRefused",
+    "FlowHash",
     "FlowKey",
     "HashTable",
+    "Heaviest",
     "Helper",
     "LeastLoad",
     "Load",
@@ -34,6 +38,7 @@ __all__ = [
     "Peers",
     "Plan",
     "RealServer",
+    "Recent",
     "Registrar",
     "Scheduler",
     "ServiceView",

@@ -44,7 +44,7 @@ def check(config: Config, source: str, registry: Registry) -> None:
         owner = registry.owner(error)
         problems.append(f"{source}: nat_lb_check_config of {owner} failed: {type(error).__name__}: {error}")
     if problems:
-        raise ConfigError(*problems)
+        raise ConfigError(*problems, *(f"{source}: {problem}" for problem in registry.problems))
 
 
 class Builder:
@@ -133,11 +133,14 @@ class Director:
         """
         wanted = Builder(config, self.source, self.registry).services()
         present = {service.key: service for service in self.lifecycle.services}
+        # Timeouts and the director's own keys reach into every service.
+        alike = (config.director, config.timeouts) == (self.config.director, self.config.timeouts)
         services = []
-        for service in wanted:
+        for service, its in zip(wanted, config.services, strict=True):
             old = present.pop(service.key, None)
             services.append(service if old is None else self._change(old, service, now))
-            self._announce_service(services[-1], "added" if old is None else "changed", now)
+            if not (alike and its in self.config.services):
+                self._announce_service(services[-1], "added" if old is None else "changed", now)
         self._log_events(config.director.log_connections)
         self.config = config
         self.pipeline.settings = config.director

@@ -77,3 +77,15 @@ def reverse(key: bytes) -> bytes:
     size = (len(key) - 5) // 2
     ports = 1 + 2 * size
     return key[:1] + key[1 + size : ports] + key[1 : 1 + size] + key[ports + 2 :] + key[ports : ports + 2]
+
+
+def describe(data: bytes) -> str:
+    """Return `protocol source > destination` of an IP packet for a log line; never raises, whatever the octets are."""
+    plain_ipv4, ipv6 = data[:1] == b"\x45", data[:1] != b"" and data[0] >> 4 == 6
+    if plain_ipv4 and len(data) >= 24:
+        flow = FlowKey.from_bytes(data[9:10] + data[12:24])
+    elif ipv6 and len(data) >= 44:
+        flow = FlowKey.from_bytes(data[6:7] + data[8:44])
+    else:
+        return f"{len(data)} octets {data[:24].hex()}"
+    return f"protocol {flow.protocol} {flow}"

@@ -60,9 +60,10 @@ class Cycle(Plan):
 
 
 class HashTable(Plan):
-    """Take the slot that a hash of the flow names; with `fallback`, that of a second hash if the first is unusable.
+    """Take the slot that a hash of the flow names; with `fallback`, look for another if its server is unusable.
 
-    `key` maps a flow to a slot number for a given offset; `tries` is how many offsets `fallback` tries.
+    `key` maps a flow and an offset to a slot number. It is plain data, and the plan may be carried out in the kernel,
+    if it is a `FlowHash`. The offsets that `fallback` tries begin at the first slot's number and go once round.
     """
 
     def __init__(
@@ -93,27 +94,43 @@ class Load(Enum):
     """What `LeastLoad` compares."""
 
     OVERHEAD = "overhead"  # 256 times the active connections and once all connections, as IPVS weighs them
+    NEXT = "next"  # the active connections if one more comes
 
     def of(self, server: RealServer) -> int:
         """Return the load of one real server."""
+        if self is Load.NEXT:
+            return server.active + 1
         return server.active * 256 + server.connections
 
 
 class LeastLoad(Plan):
     """Take the usable server with the least load, divided by its weight if `weighted`.
 
-    Ties go to the first in order.
+    With `idle_first`, the first server without an active connection is taken whatever the loads are. Ties go to the
+    first in order.
     """
 
-    def __init__(self, servers: Sequence[RealServer], load: Load = Load.OVERHEAD, *, weighted: bool = False) -> None:
+    def __init__(
+        self,
+        servers: Sequence[RealServer],
+        load: Load = Load.OVERHEAD,
+        *,
+        weighted: bool = False,
+        idle_first: bool = False,
+    ) -> None:
         self.servers = tuple(servers)
         self.load = load
         self.weighted = weighted
+        self.idle_first = idle_first
 
     def choose(self, flow: FlowKey) -> RealServer | None:
         best: RealServer | None = None
         for server in self.servers:
-            if server.usable and (best is None or self._is_less(server, best)):
+            if not server.usable:
+                continue
+            if self.idle_first and not server.active:
+                return server
+            if best is None or self._is_less(server, best):
                 best = server
         return best
 
@@ -121,6 +138,26 @@ class LeastLoad(Plan):
         if not self.weighted:
             return self.load.of(server) < self.load.of(best)
         return self.load.of(server) * best.weight < self.load.of(best) * server.weight
+
+
+class Heaviest(Plan):
+    """Take the usable server of the highest weight; ties go to the first in order.
+
+    With `spill`, servers that have more active connections than their weight are passed over.
+    """
+
+    def __init__(self, servers: Sequence[RealServer], *, spill: bool = False) -> None:
+        self.servers = tuple(servers)
+        self.spill = spill
+
+    def choose(self, flow: FlowKey) -> RealServer | None:
+        best: RealServer | None = None
+        for server in self.servers:
+            if not server.usable or (self.spill and server.active > server.weight):
+                continue
+            if best is None or server.weight > best.weight:
+                best = server
+        return best
 
 
 class Scheduler(ABC):

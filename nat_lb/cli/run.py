@@ -16,7 +16,7 @@ log = logging.getLogger("nat_lb")
 
 @click.command("run")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("-v", "--verbose", is_flag=True, help="Log what is otherwise only counted.")
+@click.option("-v", "--verbose", is_flag=True, help="Log a line for each packet that is not forwarded.")
 def command(file: Path, verbose: bool) -> None:
     """Run the director in the foreground.
 

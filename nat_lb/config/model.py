@@ -43,7 +43,7 @@ class DirectorConfig(Table):
     queue: int = Field(default=0, ge=0, le=65535, description="The netfilter queue that packets are read from.")
     control: str = Field(
         default="/run/nat-lb/control.sock",
-        description="Path of the socket that `nat-lb status` and its kin talk to.",
+        description="Path of the control socket. Reserved: nothing listens there yet.",
     )
     other_ports: Literal["reject", "drop", "accept"] = Field(
         default="reject",
@@ -65,7 +65,9 @@ class DirectorConfig(Table):
         description="Open a connection on a TCP packet that is not a SYN, so that connections survive a failover to a "
         "director that never saw them begin.",
     )
-    log_connections: bool = Field(default=False, description="Log a line for each connection opened and closed.")
+    log_connections: bool = Field(
+        default=False, description="Log a line for each connection opened, each change of its state and its end."
+    )
 
     @field_validator("control")
     @classmethod

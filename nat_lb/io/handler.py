@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from nat_lb.flow import describe
 from nat_lb.io.inject import MARK
 from nat_lb.verdict import NotForwarded, Reason, Stage, Verdict
 
@@ -127,6 +128,8 @@ class Handler:
             packet.accept()
             return
         self.not_forwarded += 1
+        if log.isEnabledFor(logging.DEBUG):
+            log.debug("%s - %s", describe(packet.get_payload()), verdict.reason.value)
         packet.drop()
         for answer in verdict.packets:
             self._send(answer)

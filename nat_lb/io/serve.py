@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 from nat_lb.config import Config
 from nat_lb.director import Director
-from nat_lb.errors import NatLbError
+from nat_lb.errors import ConfigError, SystemFault
 from nat_lb.io import system
 from nat_lb.io.inject import Injector
 from nat_lb.io.nfqueue import QueueReader
@@ -25,26 +25,26 @@ log = logging.getLogger("nat_lb")
 
 
 def serve(director: Director, reread: Callable[[], Config]) -> None:
-    """Run until SIGTERM or SIGINT; raises SystemFault if the machine does not allow it.
+    """Run until SIGTERM or SIGINT; SIGHUP puts `reread()` in place.
 
-     SIGHUP puts `reread()` in place.
+    Raises SystemFault if the machine does not allow it.
     """
     system.require_root()
-    # Closed connections are freed by reference counts; a full collection over a million live ones would stall the
-    # queue.
+    # Closed connections are freed by reference counts; a full collection over a million of them would stall the queue.
     gc.set_threshold(10_000, 20, 1_000_000)
     services = director.lifecycle.services
     for warning in system.check_forwarding(services.virtual_addresses):
         log.warning("%s", warning)
     settings = director.config.director
-    steering = Steering(services.virtual_addresses, services.real_addresses, settings.queue)
+    protocols = [str(tracker.protocol) for tracker in director.registry.trackers.values()]
+    steering = Steering(services.virtual_addresses, services.real_addresses, settings.queue, protocols=protocols)
     steering.remove_leftovers()
     with QueueReader(settings.queue, director.pipeline.process, director.tick, Injector().send) as reader:
         reader.on_signal(signal.SIGHUP, lambda: _reload(director, steering, reread))
         for ending in (signal.SIGTERM, signal.SIGINT):
             reader.on_signal(ending, reader.stop)
-        steering.install()
         try:
+            steering.install()
             notify("READY=1")
             log.info("ready")
             reader.run()
@@ -53,6 +53,8 @@ def serve(director: Director, reread: Callable[[], Config]) -> None:
             steering.remove()
         reader.drain()
         log.info("stopped: %s", reader.statistics())
+        for reason, number in director.pipeline.refused.most_common():
+            log.info("not forwarded: %d %s", number, reason.value)
 
 
 def _reload(director: Director, steering: Steering, reread: Callable[[], Config]) -> None:
@@ -61,7 +63,9 @@ def _reload(director: Director, steering: Steering, reread: Callable[[], Config]
         director.reload(config, time.monotonic())
         services = director.lifecycle.services
         steering.update(services.virtual_addresses, services.real_addresses)
-    except NatLbError as error:
+    except ConfigError as error:
         log.error("reload failed, nothing was changed: %s", error)
-        return
-    log.info("reloaded")
+    except SystemFault as error:
+        log.error("reloaded, but packets of addresses that are new are not steered here: %s", error)
+    else:
+        log.info("reloaded")
