@@ -94,7 +94,7 @@ class Handler:
     ) -> tuple[Callable[[QueuedPacket], None], Callable[[float], None]]:
         deadline = math.inf
         stages, before = _STAGES, Stage.BEFORE_ROUTING
-        refuse, fail = self._refuse, self._fail
+        rare, fail = self._rare, self._fail
 
         def handle(packet: QueuedPacket) -> None:
             now = clock()
@@ -104,13 +104,13 @@ class Handler:
                 verdict = process(data, now, stage)
                 if verdict is data:
                     packet.accept()
-                elif isinstance(verdict, NotForwarded):
-                    refuse(packet, verdict)
-                else:
-                    packet.set_payload(bytes(verdict))
+                elif type(verdict) is bytes:
+                    packet.set_payload(verdict)
                     if stage is before:
                         packet.set_mark(packet.mark | MARK)
                     packet.accept()
+                else:
+                    rare(packet, verdict, stage)
             except BaseException as error:
                 fail(packet, error, now)
             if now >= deadline:
@@ -121,6 +121,17 @@ class Handler:
             deadline = moment
 
         return handle, until
+
+    def _rare(self, packet: QueuedPacket, verdict: Verdict, stage: Stage) -> None:
+        if isinstance(verdict, NotForwarded):
+            self._refuse(packet, verdict)
+            return
+        if not isinstance(verdict, bytes | bytearray):
+            raise TypeError(f"expected bytes or NotForwarded for a verdict, found {type(verdict).__name__}")
+        packet.set_payload(bytes(verdict))
+        if stage is Stage.BEFORE_ROUTING:
+            packet.set_mark(packet.mark | MARK)
+        packet.accept()
 
     def _refuse(self, packet: QueuedPacket, verdict: NotForwarded) -> None:
         # The director's own affairs with a real server, such as a health check: its stack knows the connection.

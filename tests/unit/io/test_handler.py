@@ -82,17 +82,12 @@ def test_same_object_is_accepted_untouched() -> None:
     assert (packet.payload, packet.mark, packet.verdicts) == (b"before", 5, ["accept"])
 
 
-def test_bytearray_is_accepted_as_the_new_payload() -> None:
-    packet = FakePacket()
-    make(lambda data, now, stage: bytearray(b"after"))[0].handle(packet)
-    assert (packet.payload, packet.verdicts) == (b"after", ["accept"])
-
-
 @pytest.mark.parametrize("hook", [PREROUTING, OUTPUT])
-def test_packet_translated_before_routing_is_marked_beside_other_marks(hook: int) -> None:
+@pytest.mark.parametrize("verdict", [b"after", bytearray(b"after")])
+def test_packet_translated_before_routing_is_marked_beside_other_marks(hook: int, verdict: Verdict) -> None:
     packet = FakePacket(hook, mark=0x7)
-    make(modify)[0].handle(packet)
-    assert packet.mark == MARK | 0x7
+    make(lambda data, now, stage: verdict)[0].handle(packet)
+    assert (packet.payload, packet.mark, packet.verdicts) == (b"after", MARK | 0x7, ["accept"])
 
 
 @pytest.mark.parametrize("hook", [INPUT, POSTROUTING])
@@ -133,11 +128,11 @@ def test_fault_drops_the_packet_and_is_logged_with_its_traceback(caplog: pytest.
 
 
 @pytest.mark.parametrize("nonsense", [None, 7, "text", [3]])
-def test_nonsense_for_a_verdict_still_gives_one(nonsense: object) -> None:
+def test_nonsense_for_a_verdict_drops_the_packet(nonsense: object) -> None:
     handler, _ = make(lambda data, now, stage: nonsense)  # type: ignore[arg-type,return-value]
     packet = FakePacket()
     handler.handle(packet)
-    assert len(packet.verdicts) == 1
+    assert (packet.verdicts, handler.faults.count) == (["drop"], 1)
 
 
 def test_fault_after_the_verdict_does_not_give_a_second_one() -> None:
