@@ -39,8 +39,9 @@ class Translation(ABC):
         "pack", "port", "rest_at", "rows", "traffic", "transport_delta", "unpack", "wrong_stage", "zero_is_none",
     )  # fmt: skip
 
-    layout: ClassVar[str]  # of the IP header up to the ports
     base: ClassVar[int]  # octets of the IP header
+    read: ClassVar[str]  # layout of IP header and ports, without what is replaced
+    written: ClassVar[str]  # layout with it
 
     def __init__(
         self, tracker: type[Tracker], old: Endpoint, new: Endpoint, direction: Direction, traffic: Traffic
@@ -62,8 +63,8 @@ class Translation(ABC):
         self.least_hops = 2 if original else 0
         self.hops_at = 8 if self.base == 20 else 7
         self.zero_is_none = tracker.protocol == UDP
-        fields = struct.Struct(f"{self.layout}2s2s{tracker.checksum_at - 4}sH")
-        self.unpack, self.pack = fields.unpack_from, fields.pack
+        rest = f"{tracker.checksum_at - 4}sH"
+        self.unpack, self.pack = struct.Struct(self.read + rest).unpack_from, struct.Struct(self.written + rest).pack
 
     @abstractmethod
     def apply(self, data: bytes | bytearray) -> bytes:
@@ -86,62 +87,55 @@ class Translation(ABC):
         check = checksum(datagram) - (total + self.transport_delta) % 0xFFFF
         return (check if check >= 0 else check + 0xFFFF) or 0xFFFF
 
-    def _transport(self, data: bytes | bytearray, check: int) -> int:
-        result = check - self.transport_delta
-        if result < 0:
-            result += 0xFFFF
-        if self.zero_is_none and (result == 0 or check == 0):
-            return self.udp_checksum(bytes(data), result)
-        return result
-
 
 class _Ipv4Original(Translation):
     __slots__ = ()
-    layout, base = "!10sH4s4s", 20
+    base, read, written = 20, "!10sH4s4x2s2x", "!10sH4s4s2s2s"
 
     def apply(self, data: bytes | bytearray) -> bytes:
-        head, check, source, _, source_port, _, middle, transport = self.unpack(data)
-        check -= self.address_delta
-        return self.pack(
-            head, check if check >= 0 else check + 0xFFFF, source, self.address, source_port, self.port, middle,
-            self._transport(data, transport),
-        ) + data[self.rest_at :]  # fmt: skip
+        head, check, source, port, middle, transport = self.unpack(data)
+        check = (check - self.address_delta) % 0xFFFF
+        result = (transport - self.transport_delta) % 0xFFFF
+        if self.zero_is_none and not (result and transport):
+            result = self.udp_checksum(bytes(data), result)
+        return self.pack(head, check, source, self.address, port, self.port, middle, result) + data[self.rest_at :]
 
 
 class _Ipv4Reply(Translation):
     __slots__ = ()
-    layout, base = "!10sH4s4s", 20
+    base, read, written = 20, "!10sH4x4s2x2s", "!10sH4s4s2s2s"
 
     def apply(self, data: bytes | bytearray) -> bytes:
-        head, check, _, destination, _, destination_port, middle, transport = self.unpack(data)
-        check -= self.address_delta
-        return self.pack(
-            head, check if check >= 0 else check + 0xFFFF, self.address, destination, self.port, destination_port,
-            middle,
-            self._transport(data, transport),
-        ) + data[self.rest_at :]  # fmt: skip
+        head, check, target, port, middle, transport = self.unpack(data)
+        check = (check - self.address_delta) % 0xFFFF
+        result = (transport - self.transport_delta) % 0xFFFF
+        if self.zero_is_none and not (result and transport):
+            result = self.udp_checksum(bytes(data), result)
+        return self.pack(head, check, self.address, target, self.port, port, middle, result) + data[self.rest_at :]
 
 
 class _Ipv6Original(Translation):
     __slots__ = ()
-    layout, base = "!8s16s16s", 40
+    base, read, written = 40, "!8s16s16x2s2x", "!8s16s16s2s2s"
 
     def apply(self, data: bytes | bytearray) -> bytes:
-        head, source, _, source_port, _, middle, transport = self.unpack(data)
-        return self.pack(
-            head, source, self.address, source_port, self.port, middle, self._transport(data, transport)
-        ) + data[self.rest_at :]  # fmt: skip
+        head, source, port, middle, transport = self.unpack(data)
+        result = (transport - self.transport_delta) % 0xFFFF
+        if self.zero_is_none and not (result and transport):
+            result = self.udp_checksum(bytes(data), result)
+        return self.pack(head, source, self.address, port, self.port, middle, result) + data[self.rest_at :]
 
 
 class _Ipv6Reply(Translation):
     __slots__ = ()
-    layout, base = "!8s16s16s", 40
+    base, read, written = 40, "!8s16x16s2x2s", "!8s16s16s2s2s"
 
     def apply(self, data: bytes | bytearray) -> bytes:
-        head, _, destination, _, destination_port, middle, transport = self.unpack(data)
-        return self.pack(
-            head, self.address, destination, self.port, destination_port, middle, self._transport(data, transport)
-        ) + data[self.rest_at :]  # fmt: skip
+        head, target, port, middle, transport = self.unpack(data)
+        result = (transport - self.transport_delta) % 0xFFFF
+        if self.zero_is_none and not (result and transport):
+            result = self.udp_checksum(bytes(data), result)
+        return self.pack(head, self.address, target, self.port, port, middle, result) + data[self.rest_at :]
 
 
 class Binding:

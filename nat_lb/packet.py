@@ -20,6 +20,7 @@ DEFAULT_HOPS = 64
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
 _EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS})
 _WORD = struct.Struct("!H")
+_OCTETS = tuple(bytes((octet,)) for octet in range(256))  # cheaper than a slice of one octet
 
 
 def flow_key(data: bytes) -> bytes | None:
@@ -32,7 +33,7 @@ def flow_key(data: bytes) -> bytes | None:
     if first == 0x45:
         if data[7] or data[6] & 0x3F:
             return None
-        return data[9:10] + data[12:24]
+        return _OCTETS[data[9]] + data[12:24]
     if first >> 4 == 6:
         return data[6:7] + data[8:44]
     return None
