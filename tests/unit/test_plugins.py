@@ -1,0 +1,174 @@
+"""Loading of plugins: what is found, what is refused and why, and who is blamed."""
+
+from __future__ import annotations
+
+import pytest
+
+from nat_lb.plugins import CORE, PluginInfo, Registry
+from tests.little_plugins import Shelf
+
+SCHEDULER = """
+class Mine(Scheduler):
+    name = "{name}"
+    def schedule(self, flow):
+        return self.service.real_servers[0]
+
+@hookimpl
+def nat_lb_register_schedulers():
+    return [Mine]
+"""
+
+
+def info(registry: Registry, name: str) -> PluginInfo:
+    (found,) = [plugin for plugin in registry.plugins if plugin.name == name]
+    return found
+
+
+def test_installed_plugins_are_found_by_their_entry_points() -> None:
+    registry = Registry()
+    assert {"lc", "rr", "sh", "wrr"} <= registry.schedulers.keys()
+    assert {"tcp", "udp"} <= registry.trackers.keys()
+    assert (info(registry, "rr").distribution, info(registry, "rr").registers) == ("nat-lb-rr", ["scheduler rr"])
+    assert registry.problems == []
+
+
+def test_core_is_a_plugin_like_any_other() -> None:
+    core = info(Registry(found=[]), CORE)
+    assert (core.state, core.registers) == ("loaded", ["tracker tcp", "tracker udp"])
+
+
+def test_loaded_plugin_tells_where_it_comes_from(shelf: Shelf) -> None:
+    module = shelf.install("mine", SCHEDULER.format(name="mine"))
+    registry = shelf.registry()
+    assert info(registry, "mine") == PluginInfo("mine", "acme-mine", "1.0", module, registers=["scheduler mine"])
+    assert registry.owner_of(registry.schedulers["mine"]) == "acme-mine"
+
+
+def test_two_plugins_with_one_name_are_an_error_that_names_both(shelf: Shelf) -> None:
+    shelf.install("one", SCHEDULER.format(name="same"))
+    shelf.install("two", SCHEDULER.format(name="same"))
+    registry = shelf.registry()
+    assert info(registry, "one").state == "loaded"
+    (problem,) = registry.problems
+    assert problem.startswith('acme-two 1.0: plugin "two" (acme_two_')
+    assert problem.endswith(
+        'cannot be used: scheduler "same" is registered by acme-one already. '
+        "Uninstall one of the two, or name one in [plugins] disable."
+    )
+
+
+def test_name_of_a_scheduler_that_comes_with_the_product_is_taken(shelf: Shelf) -> None:
+    shelf.install("aaa", SCHEDULER.format(name="rr"))
+    registry = shelf.registry()
+    assert 'scheduler "rr" is registered by acme-aaa already' in registry.problems[0]
+    assert info(registry, "rr").state == "failed"
+
+
+def test_disabled_plugin_is_not_even_imported(shelf: Shelf) -> None:
+    shelf.install("bomb", "raise SystemExit('imported')")
+    registry = shelf.registry("bomb", "rr")
+    assert (info(registry, "bomb").state, info(registry, "rr").state) == ("disabled", "disabled")
+    assert "rr" not in registry.schedulers
+    assert registry.problems == []
+
+
+FAILING = {
+    "at import": ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    "at import, by syntax": ("def :", "SyntaxError: "),
+    "with an unknown hook": ("@hookimpl\ndef nat_lb_packet(data):\n    pass", "PluginValidationError: unknown hook"),
+    "with an unknown argument": (
+        "@hookimpl\ndef nat_lb_schedule(service, packet):\n    pass", "PluginValidationError: Plugin "
+    ),
+    "when asked": (
+        "@hookimpl\ndef nat_lb_register_helpers():\n    raise KeyError('x')", "KeyError: 'x'"
+    ),
+    "with nothing": (
+        "@hookimpl\ndef nat_lb_register_helpers():\n    pass",
+        "nat_lb_register_helpers() must return a list of classes, found None",
+    ),
+    "with one class": (
+        "@hookimpl\ndef nat_lb_register_schedulers():\n    return Scheduler",
+        "nat_lb_register_schedulers() must return a list of classes, found <class 'nat_lb.scheduler.Scheduler'>",
+    ),
+    "with an object": (
+        "@hookimpl\ndef nat_lb_register_schedulers():\n    return ['rr']",
+        "nat_lb_register_schedulers() must return subclasses of nat_lb.api.Scheduler, found 'rr'",
+    ),
+    "with a class of another kind": (
+        "class H(Helper):\n    name = 'h'\n@hookimpl\ndef nat_lb_register_schedulers():\n    return [H]",
+        "nat_lb_register_schedulers() must return subclasses of nat_lb.api.Scheduler, found ",
+    ),
+    "without a name": (
+        "class S(Scheduler):\n    pass\n@hookimpl\ndef nat_lb_register_schedulers():\n    return [S]",
+        "nat_lb_register_schedulers(): S has no name. Set the class attribute `name`.",
+    ),
+    "with an abstract class": (
+        "class H(Helper):\n    name = 'h'\n@hookimpl\ndef nat_lb_register_helpers():\n    return [H]",
+        "nat_lb_register_helpers(): H does not implement rewrite.",
+    ),
+    "with a helper of UDP": (
+        "class H(Helper):\n    name = 'h'\n    protocol = 'udp'\n    def rewrite(self, message):\n        return ()\n"
+        "@hookimpl\ndef nat_lb_register_helpers():\n    return [H]",
+        'nat_lb_register_helpers(): helper "h" is for udp; payloads of TCP only are rewritten.',
+    ),
+    "with a tracker that is not total": (
+        "class T(Tracker):\n    name = 't'\n    states = ('A',)\n    events = ('x',)\n    transitions = {}\n"
+        "    timeouts = {'A': 1}\n@hookimpl\ndef nat_lb_register_trackers():\n    return [T]",
+        'tracker "t": transitions[ORIGINAL]["x"] must name one known state for each of 1 states, found 0: .',
+    ),
+    "with one name twice": (
+        "class S(Scheduler):\n    name = 's'\n@hookimpl\ndef nat_lb_register_schedulers():\n    return [S, S]",
+        'nat_lb_register_schedulers() returns two classes named "s".',
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", sorted(FAILING))
+def test_plugin_that_fails_is_left_out_and_says_why(shelf: Shelf, how: str) -> None:
+    source, message = FAILING[how]
+    module = shelf.install("bad", source)
+    registry = shelf.registry()
+    (problem,) = registry.problems
+    assert problem.startswith(f'acme-bad 1.0: plugin "bad" ({module}) cannot be used: {message}')
+    assert (info(registry, "bad").state, info(registry, "bad").registers) == ("failed", [])
+    assert set(registry.schedulers) == {"lc", "rr", "sh", "wrr"}
+    assert not [plugin for plugin in registry.manager.get_plugins() if getattr(plugin, "__name__", "") == module]
+
+
+def test_entry_point_that_names_nothing_is_a_problem_of_its_plugin(shelf: Shelf) -> None:
+    shelf.install("gone", "", entries=("gone = acme_not_there",))
+    shelf.install("half", SCHEDULER.format(name="half"), entries=("half = MODULE:missing",))
+    problems = shelf.registry().problems
+    assert problems[0] == (
+        'acme-gone 1.0: plugin "gone" (acme_not_there) cannot be used: '
+        "ModuleNotFoundError: No module named 'acme_not_there'"
+    )
+    assert "AttributeError: module 'acme_half_" in problems[1]
+
+
+def test_plugin_that_fails_half_way_registers_nothing_of_it(shelf: Shelf) -> None:
+    shelf.install("half", SCHEDULER.format(name="half") + "\n@hookimpl\ndef nat_lb_register_helpers():\n    return [3]\n")
+    registry = shelf.registry()
+    assert "half" not in registry.schedulers
+    assert len(registry.problems) == 1
+
+
+def test_one_distribution_may_bring_several_plugins_and_one_may_fail(shelf: Shelf) -> None:
+    source = SCHEDULER.format(name="good") + "\nclass other:\n    name = 'x'\n"
+    shelf.install("pair", source, entries=("bad = MODULE:missing", "good = MODULE", "same = MODULE:other"))
+    registry = shelf.registry()
+    assert [(plugin.name, plugin.state) for plugin in registry.plugins if plugin.distribution == "acme-pair"] == [
+        ("bad", "failed"),
+        ("good", "loaded"),
+        ("same", "loaded"),
+    ]
+    assert "good" in registry.schedulers
+
+
+def test_error_is_blamed_on_the_innermost_plugin_it_came_through(shelf: Shelf) -> None:
+    module = shelf.install("culprit", "def fail():\n    raise ValueError('mine')\n")
+    registry = shelf.registry()
+    with pytest.raises(ValueError, match="mine") as caught:
+        shelf.attribute(module, "fail")()
+    assert registry.owner(caught.value) == "acme-culprit"
+    assert registry.owner(ValueError("never raised")) == CORE
