@@ -24,6 +24,15 @@ def rotation(servers: Sequence[RealServer]) -> Iterator[RealServer]:
         yield from (server for server in servers if server.weight >= level)
 
 
+def walk(servers: Sequence[RealServer]) -> Iterator[RealServer]:
+    """Yield the usable servers of rotation after rotation, past levels that none of them reaches; ends if there is none."""
+    step, level = gcd(*(server.weight for server in servers)) or 1, 0
+    while reached := max((server.weight for server in servers if server.usable), default=0):
+        level = min(level or reached, reached)
+        yield from (server for server in servers if server.weight >= level and server.usable)
+        level -= step
+
+
 class WeightedRoundRobin(Scheduler):
     """The scheduler "wrr"."""
 
@@ -32,7 +41,7 @@ class WeightedRoundRobin(Scheduler):
     def plan(self) -> Cycle | None:
         """Return one rotation, or None if it is too long to write down."""
         servers = self.service.real_servers
-        self._walk = rotation(servers)
+        self._walk = walk(servers)
         step = gcd(*(server.weight for server in servers)) or 1
         if sum(server.weight for server in servers) // step > LONGEST_PLAN:
             return None
@@ -42,13 +51,11 @@ class WeightedRoundRobin(Scheduler):
         """Carry out the plan, or take the next usable server of a rotation that is too long for one."""
         if self.present_plan is not None:
             return self.present_plan.choose(flow)
-        if not any(server.usable for server in self.service.real_servers):
-            return None
-        while True:
-            for server in self._walk:
-                if server.usable:
-                    return server
-            self._walk = rotation(self.service.real_servers)
+        chosen = next(self._walk, None)
+        if chosen is None:  # nobody was usable; somebody may be by now
+            self._walk = walk(self.service.real_servers)
+            chosen = next(self._walk, None)
+        return chosen
 
 
 @hookimpl
