@@ -25,7 +25,7 @@ class Shelf:
         monkeypatch.syspath_prepend(str(folder))
 
     def install(self, name: str, source: str, entries: tuple[str, ...] = (), imports: str = IMPORTS) -> str:
-        """Install the distribution `acme-NAME` with a plugin NAME; returns its module's name, which no other test has.
+        """Install the distribution `acme-NAME` with a plugin NAME; returns the name of its module.
 
         `entries` are the lines of its entry points if they are not just NAME for the module; MODULE stands for its name.
         """

@@ -1,4 +1,4 @@
-"""docs/reference/hooks.md: every hook with its signature and when it is called, and its example run as it stands there."""
+"""docs/reference/hooks.md: every hook with its signature and when it is called, and its example, run as it stands."""
 
 from __future__ import annotations
 

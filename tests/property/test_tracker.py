@@ -10,8 +10,11 @@ from nat_lb.flow import Direction
 from nat_lb.testing.packets import ACK, FIN, RST, SYN
 from nat_lb.trackers import Tcp, Udp
 
-COLUMNS = "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN SYNACK".split()
-SHORT = dict(zip("NO ES SS SR FW TW CL CW LA LI SA".split(), COLUMNS, strict=True))
+SHORT = {
+    "NO": "NONE", "ES": "ESTABLISHED", "SS": "SYN_SENT", "SR": "SYN_RECV", "FW": "FIN_WAIT", "TW": "TIME_WAIT",
+    "CL": "CLOSE", "CW": "CLOSE_WAIT", "LA": "LAST_ACK", "LI": "LISTEN", "SA": "SYNACK",
+}  # fmt: skip
+COLUMNS = list(SHORT.values())
 IPVS = {
     Direction.ORIGINAL: """
         syn SR ES ES SR SR SR SR SR SR SR SR

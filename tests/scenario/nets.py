@@ -26,7 +26,9 @@ class Net(NamedTuple):
         for server in servers:
             where, weight, *keys = server.split(" ", 2)
             address, _, real_port = where.rpartition(":")
-            text += f'[[service.real_server]]\naddress = "{address.strip("[]")}"\nport = {real_port}\nweight = {weight}\n'
+            text += (
+                f'[[service.real_server]]\naddress = "{address.strip("[]")}"\nport = {real_port}\nweight = {weight}\n'
+            )
             text += "".join(f"{key}\n" for key in keys)
         return text
 

@@ -32,8 +32,9 @@ class Talk(Helper):
         if verb == b"CALL":
             message.expect_server(endpoint)
             return ()
+        helper = "talk" if verb == b"NEST" else None
         try:
-            public = message.expect_client(endpoint, helper="talk" if verb == b"NEST" else None, any_client=verb == b"ALL")
+            public = message.expect_client(endpoint, helper=helper, any_client=verb == b"ALL")
         except ExpectationRefused as refusal:
             message.refuse(str(refusal))
             return ()

@@ -1,4 +1,4 @@
-"""Related connections that a payload announced: opened once, by whom they were announced for, and no longer than needed."""
+"""Related connections that a payload announced: opened once, by those they were announced for, in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Plugins that fail, in every hook and every method: one packet is affected, one line a minute is logged, life goes on."""
+"""Plugins that fail, in every hook and every method: one packet is affected, one line a minute is logged."""
 
 from __future__ import annotations
 
@@ -45,7 +45,9 @@ def test_announcing_hook_that_raises_costs_nothing_but_the_announcement(
     s.time(61)
     assert s.connections == []
     lines = faults(caplog)
-    assert len(lines) == (2 if hook == "nat_lb_service_changed" else 1)  # the start is more than a minute before the reload
+    assert len(lines) == (
+        2 if hook == "nat_lb_service_changed" else 1
+    )  # the start is more than a minute before the reload
     assert all(line.startswith(f"acme-bad: {hook} failed for ") for line in lines)
     assert all(line.endswith(": RuntimeError: out of luck") for line in lines)
 
@@ -64,9 +66,7 @@ def test_fault_is_logged_once_a_minute_with_the_number_that_were_missed(
     assert s.director.lifecycle.faults.counts == {("acme-bad", "nat_lb_connection_opened"): 121}
 
 
-def test_schedule_hook_that_raises_drops_that_first_packet_only(
-    shelf: Shelf, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_schedule_hook_that_raises_drops_that_first_packet_only(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
     shelf.install(
         "picky",
         """

@@ -24,12 +24,14 @@ def test_whole_web_connection_shows_the_client_only_the_virtual_address(net: Net
     client.sends(SYN).expect_forwarded(dst=server.own)
     server.sends(SYN | ACK).expect_forwarded(src=client.other)
     client.sends(ACK).expect_forwarded(dst=server.own)
-    client.sends(ACK | PSH, b"GET / HTTP/1.0\r\n\r\n").expect_forwarded(dst=server.own, payload=b"GET / HTTP/1.0\r\n\r\n")
+    client.sends(ACK | PSH, b"GET / HTTP/1.0\r\n\r\n").expect_forwarded(
+        dst=server.own, payload=b"GET / HTTP/1.0\r\n\r\n"
+    )
     server.sends(ACK | PSH, b"HTTP/1.0 200 OK\r\n\r\nodd").expect_forwarded(src=client.other, payload=b"\r\n\r\nodd")
     server.sends(FIN | ACK).expect_forwarded(src=client.other)
     client.sends(FIN | ACK).expect_forwarded(dst=server.own)
     server.sends(ACK).expect_forwarded(src=client.other)
-    assert s.state("%s:3000" % net.client) == "TIME_WAIT"
+    assert s.state(f"{net.client}:3000") == "TIME_WAIT"
     s.time(61)
     assert s.connections == []
 

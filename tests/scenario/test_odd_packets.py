@@ -1,4 +1,4 @@
-"""Packets that are right but unusual, and packets that are wrong: what is unusual is kept, what is wrong stays wrong."""
+"""Packets that are right but unusual, and packets that are wrong: the unusual is kept, the wrong stays wrong."""
 
 from __future__ import annotations
 
@@ -54,8 +54,9 @@ def test_wrong_tcp_checksum_stays_wrong_by_the_same_amount(net: Net, wrong_by: i
 def test_wrong_ip_header_checksum_stays_wrong() -> None:
     _, client, _ = web(IPV4)
     client.sends(SYN)
-    for packet in packets.tcp(client.own, client.other, ACK), packets.with_extra_header(
-        packets.tcp(client.own, client.other, ACK)
+    for packet in (
+        packets.tcp(client.own, client.other, ACK),
+        packets.with_extra_header(packets.tcp(client.own, client.other, ACK)),
     ):
         wrong = bytearray(packet)
         wrong[11] ^= 0x10
@@ -143,7 +144,14 @@ def test_fragments_of_other_hosts_pass_as_they_are(net: Net, last: bool) -> None
 def test_whole_packet_in_one_ipv6_fragment_is_no_fragment() -> None:
     _, client, server = web(IPV6)
     packet = packets.tcp(client.own, client.other, SYN)
-    atomic = packet[:4] + (len(packet) - 32).to_bytes(2, "big") + b"\x2c" + packet[7:40] + b"\x06\0\0\0\0\0\0\1" + packet[40:]
+    atomic = (
+        packet[:4]
+        + (len(packet) - 32).to_bytes(2, "big")
+        + b"\x2c"
+        + packet[7:40]
+        + b"\x06\0\0\0\0\0\0\1"
+        + packet[40:]
+    )
     client.sends_packet(atomic).expect_forwarded(dst=server.own)
 
 

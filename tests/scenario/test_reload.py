@@ -10,7 +10,7 @@ from nat_lb.testing.scenario import Scenario
 from tests.little_plugins import Shelf
 from tests.scenario.nets import IPV4, Net
 
-RECORDER = '''
+RECORDER = """
 seen = []
 
 @hookimpl
@@ -24,7 +24,7 @@ def nat_lb_real_server_changed(service, real_server, reason):
 @hookimpl
 def nat_lb_connection_closed(connection, reason):
     seen.append((str(connection.client), reason))
-'''
+"""
 
 
 def chosen(s: Scenario, net: Net, count: int, first: int = 4000) -> list[str]:
@@ -176,7 +176,8 @@ def test_scheduler_that_cannot_be_made_keeps_the_old_configuration(shelf: Shelf)
     with pytest.raises(ConfigError) as caught:
         s.reload(servers(IPV4, "1 1", "2 1", "3 1", scheduler="brittle"))
     assert str(caught.value) == (
-        'scenario.toml: service "web": scheduler "brittle" (acme-brittle) cannot be used: ValueError: two servers or none'
+        'scenario.toml: service "web": scheduler "brittle" (acme-brittle) cannot be used: '
+        "ValueError: two servers or none"
     )
     assert chosen(s, IPV4, 2, 5000) == ["2", "1"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from nat_lb.testing.packets import ACK, FIN, RST, SYN
@@ -64,7 +66,9 @@ def test_each_state_has_a_timeout_of_its_own_to_set(state: str) -> None:
     assert 7 <= lasts(s) <= 8
 
 
-@pytest.mark.parametrize(("group", "state"), [("syn", "syn_recv"), ("fin", "time_wait"), ("established", "established")])
+@pytest.mark.parametrize(
+    ("group", "state"), [("syn", "syn_recv"), ("fin", "time_wait"), ("established", "established")]
+)
 def test_group_sets_its_states_and_a_services_table_wins(group: str, state: str) -> None:
     toml = f"[timeouts]\n{group} = 20\n" + IPV4.web + OWN + f"{group} = 5\n"
     for text, seconds in ((toml, 5), (toml.replace(OWN + f"{group} = 5", ""), 20)):
@@ -141,7 +145,7 @@ def test_thousands_of_connections_end_in_the_second_that_is_theirs() -> None:
         s.time(1)
         left.append(len(s.connections))
     assert left[-1] == 0
-    assert all(earlier - later in (0, 1, 99, 100, 101) for earlier, later in zip(left, left[1:], strict=False))
+    assert all(earlier - later in (0, 1, 99, 100, 101) for earlier, later in pairwise(left))
 
 
 def test_shorter_timeout_in_a_reload_holds_for_the_connections_there_are(net: Net) -> None:

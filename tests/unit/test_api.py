@@ -7,9 +7,10 @@ from nat_lb import api
 
 def test_public_names_are_exactly_these() -> None:
     assert api.__all__ == [
-        "Address", "Config", "Connection", "Cycle", "Direction", "Edit", "Endpoint", "ExpectationRefused", "FlowKey",
-        "HashTable", "Helper", "LeastLoad", "Load", "Message", "Options", "Peers", "Plan", "RealServer", "Registrar",
-        "Scheduler", "ServiceView", "Tracker", "VirtualService", "hookimpl",
+        "Address", "Config", "Connection", "Cycle", "Direction", "Edit", "Endpoint", "ExpectationRefused",
+        "FlowHash", "FlowKey", "HashTable", "Heaviest", "Helper", "LeastLoad", "Load", "Message", "Options",
+        "Peers", "Plan", "RealServer", "Recent", "Registrar", "Scheduler", "ServiceView", "Tracker",
+        "VirtualService", "hookimpl",
     ]  # fmt: skip
 
 

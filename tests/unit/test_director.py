@@ -66,7 +66,10 @@ def test_virtual_address_that_is_a_real_servers_too_is_refused() -> None:
 @pytest.mark.parametrize(
     ("more", "message"),
     [
-        ("scheduler_options = { x = 1 }", '[service.scheduler_options]: "rr" takes no options, found "x". Remove the table.'),
+        (
+            "scheduler_options = { x = 1 }",
+            '[service.scheduler_options]: "rr" takes no options, found "x". Remove the table.',
+        ),
         ('scheduler = "sh"\nscheduler_options = { prot = true }', "[service.scheduler_options]: unknown key "),
         ('helpers = ["ftp"]\nhelper_options = { ftp = { x = 1 } }', "[service.helper_options.ftp]: unknown key "),
     ],

@@ -46,4 +46,7 @@ def test_endpoints_are_written_so_that_they_can_be_read_again() -> None:
 
 
 def test_directions_are_usable_as_indexes() -> None:
-    assert [("to the server", "to the client")[direction] for direction in Direction] == ["to the server", "to the client"]
+    assert [("to the server", "to the client")[direction] for direction in Direction] == [
+        "to the server",
+        "to the client",
+    ]

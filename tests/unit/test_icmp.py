@@ -54,7 +54,8 @@ def test_quotation_without_ports_tells_nothing_in_ipv4(quoted: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "quoted", [b"", QUOTED6[:39], QUOTED6[:47], QUOTED4, QUOTED6[:6] + b"\x2c" + QUOTED6[7:40] + b"\6\0\0\x08" + bytes(20)]
+    "quoted",
+    [b"", QUOTED6[:39], QUOTED6[:47], QUOTED4, QUOTED6[:6] + b"\x2c" + QUOTED6[7:40] + b"\6\0\0\x08" + bytes(20)],
 )
 def test_quotation_without_ports_tells_nothing_in_ipv6(quoted: bytes) -> None:
     assert icmp.quoted(error6(quoted=quoted)) is None

@@ -56,7 +56,9 @@ def test_wrong_header_checksum_is_wrong_by_as_much_in_the_plain_packet() -> None
 
 
 def test_every_extension_header_is_stepped_over() -> None:
-    chain = b"\x2b" + bytes(7) + b"\x3c" + bytes(7) + b"\x06\x01" + bytes(14)  # hop-by-hop, routing, 16 octets of options
+    chain = (
+        b"\x2b" + bytes(7) + b"\x3c" + bytes(7) + b"\x06\x01" + bytes(14)
+    )  # hop-by-hop, routing, 16 octets of options
     packet = V6[:4] + (len(V6) - 40 + len(chain)).to_bytes(2, "big") + b"\0" + V6[7:40] + chain + V6[40:]
     view = Packet(packet)
     assert (view.protocol, view.plain) == (6, V6)
@@ -71,7 +73,9 @@ def test_ipv6_fragment_is_told_and_what_follows_it_is_not_read(offset_and_more: 
     assert Packet(packet).fragment
 
 
-@pytest.mark.parametrize(("octets", "fragment"), [(b"\x20\0", True), (b"\0\1", True), (b"\x40\0", False), (b"\x80\0", False)])
+@pytest.mark.parametrize(
+    ("octets", "fragment"), [(b"\x20\0", True), (b"\0\1", True), (b"\x40\0", False), (b"\x80\0", False)]
+)
 def test_ipv4_fragment_is_told_by_offset_and_more(octets: bytes, fragment: bool) -> None:
     packet = V4[:6] + octets + V4[8:]
     assert Packet(packet).fragment is fragment

@@ -66,7 +66,7 @@ def test_closing_a_connection_that_is_not_remembered_does_nothing() -> None:
     assert len(table) == 0
 
 
-def test_services_remember_apart() -> None:
+def test_services_remember_their_clients_apart() -> None:
     web, other, table = service(), service(), PersistenceTable()
     table.remember(connection(web, 1), 0.0)
     assert table.remembered(other, CLIENT.address, 1.0) is None

@@ -147,7 +147,9 @@ def test_entry_point_that_names_nothing_is_a_problem_of_its_plugin(shelf: Shelf)
 
 
 def test_plugin_that_fails_half_way_registers_nothing_of_it(shelf: Shelf) -> None:
-    shelf.install("half", SCHEDULER.format(name="half") + "\n@hookimpl\ndef nat_lb_register_helpers():\n    return [3]\n")
+    shelf.install(
+        "half", SCHEDULER.format(name="half") + "\n@hookimpl\ndef nat_lb_register_helpers():\n    return [3]\n"
+    )
     registry = shelf.registry()
     assert "half" not in registry.schedulers
     assert len(registry.problems) == 1

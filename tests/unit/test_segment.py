@@ -53,7 +53,9 @@ def test_timestamps_are_found_among_other_options() -> None:
     assert Segment(packets.tcp(*V4, SYN, options=options)).timestamp == b"\x11\x22\x33\x44"
 
 
-@pytest.mark.parametrize("options", [b"\x02\x00\x00\x00", b"\x02\x01\x00\x00", b"\x08\xff\x00\x00", b"\x01\x01\x01\x02"])
+@pytest.mark.parametrize(
+    "options", [b"\x02\x00\x00\x00", b"\x02\x01\x00\x00", b"\x08\xff\x00\x00", b"\x01\x01\x01\x02"]
+)
 def test_options_of_a_wrong_length_end_the_reading(options: bytes) -> None:
     segment = Segment(packets.tcp(*V4, SYN, options=options))
     assert (segment.mss, segment.timestamp) == (None, None)

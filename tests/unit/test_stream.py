@@ -52,13 +52,14 @@ def test_vouched_octets_are_carried_along_until_they_are_acknowledged() -> None:
 
 def test_stream_is_idle_until_something_moved_or_is_held() -> None:
     stream = Stream(100)
-    assert stream.idle
+    seen = [stream.idle]
     stream.admit(100, b"x")
-    assert not stream.idle
+    seen.append(stream.idle)
     stream.held = stream.next
-    assert stream.idle
+    seen.append(stream.idle)
     stream.map.record(100, 101, b"yy")
-    assert not stream.idle
+    seen.append(stream.idle)
+    assert seen == [True, False, True, False]
 
 
 def test_retransmission_from_before_what_is_remembered_is_refused() -> None:

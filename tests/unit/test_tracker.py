@@ -21,6 +21,11 @@ def good() -> dict[str, Any]:
     }  # fmt: skip
 
 
+def toy(**change: Any) -> type[Tracker]:
+    made: type[Tracker] = type("Toy", (Tracker,), good() | change)
+    return made
+
+
 FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     "no timeout": ({"timeouts": {"NEW": 1}}, 'tracker "toy": state OLD has no timeout. Add it to `timeouts`.'),
     "short row": (
@@ -29,7 +34,8 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "unknown state": (
         {"transitions": {direction: {"packet": ("OLD", "ODD")} for direction in Direction}},
-        'tracker "toy": transitions[ORIGINAL]["packet"] must name one known state for each of 2 states, found 2: OLD ODD.',
+        'tracker "toy": transitions[ORIGINAL]["packet"] must name one known state '
+        "for each of 2 states, found 2: OLD ODD.",
     ),
     "one direction only": (
         {"transitions": {Direction.ORIGINAL: {"packet": ("OLD", "OLD")}}},
@@ -52,12 +58,12 @@ FAULTS: dict[str, tuple[dict[str, Any], str]] = {
 def test_unsound_table_is_refused_in_words(what: str) -> None:
     change, message = FAULTS[what]
     with pytest.raises(PluginError) as caught:
-        type("Toy", (Tracker,), good() | change).check()
+        toy(**change).check()
     assert str(caught.value) == message
 
 
 def test_sound_table_is_accepted() -> None:
-    type("Toy", (Tracker,), good()).check()
+    toy().check()
     Tcp.check()
     Udp.check()
 

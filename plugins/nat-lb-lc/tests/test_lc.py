@@ -14,6 +14,7 @@ class Service:
     """A service of real servers with loads given as (active, inactive)."""
 
     name = "web"
+    now = 0.0
 
     def __init__(self, *loads: tuple[int, int], weights: tuple[int, ...] = ()) -> None:
         self.real_servers = []
@@ -79,5 +80,5 @@ def test_plan_is_a_comparison_that_a_fast_path_can_carry_out() -> None:
     assert not plan.weighted
 
 
-def test_plugin_offers_lc() -> None:
+def test_plugin_offers_the_scheduler_lc() -> None:
     assert [scheduler.name for scheduler in nat_lb_register_schedulers()] == ["lc"]

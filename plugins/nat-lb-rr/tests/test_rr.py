@@ -14,6 +14,7 @@ class Service:
     """A service of real servers called A, B, C and so on."""
 
     name = "web"
+    now = 0.0
 
     def __init__(self, *weights: int) -> None:
         self.real_servers = [self.server(at, weight) for at, weight in enumerate(weights)]
@@ -87,5 +88,5 @@ def test_plan_is_a_cycle_that_a_fast_path_can_carry_out() -> None:
     assert plan.order == tuple(service.real_servers)
 
 
-def test_plugin_offers_rr() -> None:
+def test_plugin_offers_the_scheduler_rr() -> None:
     assert [scheduler.name for scheduler in nat_lb_register_schedulers()] == ["rr"]

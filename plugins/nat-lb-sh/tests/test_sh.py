@@ -25,6 +25,7 @@ class Service:
     """A service of real servers called A, B, C and so on."""
 
     name = "web"
+    now = 0.0
 
     def __init__(self, *weights: int) -> None:
         self.real_servers = [
@@ -100,5 +101,5 @@ def test_plan_is_a_table_that_a_fast_path_can_carry_out() -> None:
     assert (len(plan.slots), plan.fallback) == (BUCKETS, False)
 
 
-def test_plugin_offers_sh() -> None:
+def test_plugin_offers_the_scheduler_sh() -> None:
     assert [scheduler.name for scheduler in nat_lb_register_schedulers()] == ["sh"]

@@ -19,6 +19,7 @@ class Service:
     """A service of real servers called A, B, C and so on."""
 
     name = "web"
+    now = 0.0
 
     def __init__(self, *weights: int) -> None:
         self.real_servers = [
@@ -125,5 +126,5 @@ def test_walk_with_nobody_usable_ends_at_once() -> None:
     assert service.decisions(2, scheduler) == "--"
 
 
-def test_plugin_offers_wrr() -> None:
+def test_plugin_offers_the_scheduler_wrr() -> None:
     assert [scheduler.name for scheduler in nat_lb_register_schedulers()] == ["wrr"]

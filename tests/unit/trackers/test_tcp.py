@@ -33,4 +33,5 @@ def test_load_is_what_is_opening_or_open() -> None:
 
 
 def test_only_a_syn_opens_and_a_reset_never_does() -> None:
-    assert (Tcp.opening, Tcp.sterile) == ({"syn"}, {"rst"})
+    assert Tcp.opening == {"syn"}
+    assert Tcp.sterile == {"rst"}

@@ -25,7 +25,7 @@ def rotation(servers: Sequence[RealServer]) -> Iterator[RealServer]:
 
 
 def walk(servers: Sequence[RealServer]) -> Iterator[RealServer]:
-    """Yield the usable servers of rotation after rotation, past levels that none of them reaches; ends if there is none."""
+    """Yield the usable servers for ever, past levels that none of them reaches; ends when there is none."""
     step, level = gcd(*(server.weight for server in servers)) or 1, 0
     while reached := max((server.weight for server in servers if server.usable), default=0):
         level = min(level or reached, reached)
