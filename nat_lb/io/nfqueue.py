@@ -4,7 +4,7 @@ The law: the loop always comes back.  A batch of packets ends after 50 ms, so ne
 timers, signals and the control socket from their turn; and everything happens between two packets, never inside one.
 
 Two queues are read, `queue` and `queue + 1`.  NetfilterQueue reads into 4096 octets, of which metadata takes some, and
-leaves a larger packet without a verdict; its other way of reading takes any size but costs 12 %.  So `steering` puts
+leaves a larger packet without a verdict; its other way of reading takes any size but costs 12 %.  So `rules` puts
 packets over `LARGE` octets (reassembled fragments, jumbo frames) into the second queue.
 """
 
@@ -36,7 +36,6 @@ LARGE = 3840
 TICK = 1.0
 _BATCH = 0.05
 _RECEIVE_BUFFER = 32 << 20
-_LARGE_QUEUE_LENGTH = 256
 _MESSAGE = 0xFFFF + 1024  # the largest packet and its metadata
 _NETLINK_NETFILTER, _SOL_NETLINK, _NO_ENOBUFS = 12, 270, 5
 _QUEUE_CONFIG, _REQUEST, _CFG_PARAMS, _COPY_PACKET = 3 << 8 | 2, 1, 2, 2
@@ -91,7 +90,7 @@ class QueueReader:
         self._sockets: list[socket.socket] = []
         try:
             self._open(queue, max_len, self._read)
-            self._open(queue + 1, _LARGE_QUEUE_LENGTH, self._read_large)
+            self._open(queue + 1, max_len, self._read_large)
             _copy_whole_packets(self._sockets[1], queue + 1)
         except BaseException:
             self.close()

@@ -47,12 +47,13 @@ IPV6 = Family(6, "ip6tables", "icmpv6", "--icmpv6-type", (1, 2, 3, 4))
 
 @dataclass(frozen=True)
 class Plan:
-    """What one family's rules are to queue, and where to."""
+    """What one family's rules are to queue, and where to; `jumbo` says that TCP segments may be over `LARGE` octets."""
 
     vips: tuple[str, ...]
     real_servers: tuple[str, ...]
     queue: int
     protocols: tuple[str, ...]
+    jumbo: bool = False
 
 
 def installation(family: Family, table: str, plan: Plan, saved: str) -> str:
@@ -94,7 +95,7 @@ def _raw(family: Family, plan: Plan) -> dict[str, list[str]]:
     return {
         _IN: [_unless_marked(), *(f"-d {vip} -j {_OURS}" for vip in plan.vips)],
         _OURS: list(_ours(family, plan)),
-        _TAKE: list(_into_queue(plan.queue)),
+        _TAKE: list(_into_queue(plan)),
         _DEFRAG: ["-p udp -m socket -j RETURN"],
     }
 
@@ -105,8 +106,8 @@ def _mangle(family: Family, plan: Plan) -> dict[str, list[str]]:
     return {
         _OUT: [_unless_marked(), *servers, *(f"{match} -j {_PASS}" for match in _icmp_errors(family))],
         _OURS: list(_ours(family, plan)),
-        _TAKE: list(_into_queue(plan.queue)),
-        _PASS: [f"{rule} --queue-bypass" for rule in _into_queue(plan.queue)],
+        _TAKE: list(_into_queue(plan)),
+        _PASS: [f"{rule} --queue-bypass" for rule in _into_queue(plan)],
     }
 
 
@@ -123,6 +124,13 @@ def _ours(family: Family, plan: Plan) -> Iterator[str]:
         yield f"{match} -j {_TAKE}"
 
 
-def _into_queue(queue: int) -> Iterator[str]:
-    yield f"-m length --length {LARGE + 1}:65535 -j NFQUEUE --queue-num {queue + 1}"
-    yield f"-j NFQUEUE --queue-num {queue}"
+def _into_queue(plan: Plan) -> Iterator[str]:
+    """Part the packets between the queues, each TCP connection whole: segments in two queues would overtake each other.
+
+    A TCP packet's length here says nothing: the kernel has joined segments (GRO, TSO) and cuts them on the way into the
+    queue.  They are large only where a device takes jumbo frames.
+    """
+    if plan.jumbo:
+        yield f"-p tcp -j NFQUEUE --queue-num {plan.queue + 1}"
+    yield f"! -p tcp -m length --length {LARGE + 1}:65535 -j NFQUEUE --queue-num {plan.queue + 1}"
+    yield f"-j NFQUEUE --queue-num {plan.queue}"

@@ -10,6 +10,8 @@ import subprocess
 from collections.abc import Callable, Iterable, Iterator
 
 from nat_lb.errors import SystemFault
+from nat_lb.io.devices import largest_mtu
+from nat_lb.io.nfqueue import LARGE
 from nat_lb.io.queues import bound_queues
 from nat_lb.io.rules import IPV4, IPV6, TABLES, Family, Plan, installation, queues_in, removal
 
@@ -56,6 +58,7 @@ class Steering:
         protocols: Iterable[str] = ("tcp", "udp"),
         run: Run = run_program,
         bound: Callable[[], Iterable[int]] = bound_queues,
+        mtu: Callable[[], int] = largest_mtu,
     ) -> None:
         self._vips = tuple(vips)
         self._real_servers = tuple(real_servers)
@@ -63,6 +66,7 @@ class Steering:
         self._protocols = tuple(protocols)
         self._run = run
         self._bound = bound
+        self._mtu = mtu
 
     def install(self) -> None:
         """Put the rules in place of whatever an earlier director left; packets are queued from then on.
@@ -111,7 +115,7 @@ class Steering:
         def mine(addresses: tuple[str, ...]) -> tuple[str, ...]:
             return tuple(dict.fromkeys(address for address in addresses if (":" in address) == (family is IPV6)))
 
-        return Plan(mine(self._vips), mine(self._real_servers), self._queue, self._protocols)
+        return Plan(mine(self._vips), mine(self._real_servers), self._queue, self._protocols, self._mtu() > LARGE)
 
     def _saved(self, family: Family) -> Iterator[tuple[str, str]]:
         for table in TABLES:

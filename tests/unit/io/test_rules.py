@@ -41,9 +41,16 @@ def test_mangle_table_queues_what_real_servers_send_and_every_icmp_error() -> No
 @pytest.mark.parametrize("table", TABLES)
 def test_large_packets_have_a_queue_of_their_own(table: str) -> None:
     assert rules(installation(IPV4, table, PLAN, ""), "NAT-LB-TAKE") == [
-        "-m length --length 3841:65535 -j NFQUEUE --queue-num 6",
+        "! -p tcp -m length --length 3841:65535 -j NFQUEUE --queue-num 6",
         "-j NFQUEUE --queue-num 5",
     ]
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_jumbo_frames_put_all_segments_into_the_queue_of_large_packets(table: str) -> None:
+    first, *others = rules(installation(IPV4, table, replace(PLAN, jumbo=True), ""), "NAT-LB-TAKE")
+    assert first == "-p tcp -j NFQUEUE --queue-num 6"
+    assert others == rules(installation(IPV4, table, PLAN, ""), "NAT-LB-TAKE")
 
 
 def test_only_icmp_errors_of_anyone_pass_without_a_director() -> None:

@@ -56,7 +56,7 @@ def iptables() -> FakeIptables:
 
 def steering(iptables: FakeIptables, queue: int = 0, bound: tuple[int, ...] = ()) -> Steering:
     vips, servers = ["192.0.2.1", "2001:db8::1"], ["10.0.0.2", "fd00::2", "10.0.0.2"]
-    return Steering(vips, servers, queue, run=iptables, bound=lambda: bound)
+    return Steering(vips, servers, queue, run=iptables, bound=lambda: bound, mtu=lambda: 1500)
 
 
 def test_each_address_goes_to_its_family_once(iptables: FakeIptables) -> None:
@@ -150,3 +150,12 @@ def test_failure_tells_the_programs_words_and_what_the_kernel_needs(tmp_path: Pa
 
 def test_program_is_given_its_text_and_its_output_returned() -> None:
     assert run_program(["cat"], "*raw\n") == "*raw\n"
+
+
+@pytest.mark.parametrize(("mtu", "jumbo"), [(1500, False), (3840, False), (3841, True), (9000, True)])
+def test_jumbo_frames_of_any_device_change_the_rules(mtu: int, jumbo: bool) -> None:
+    iptables = FakeIptables()
+    Steering(["192.0.2.1"], ["10.0.0.2"], 0, run=iptables, bound=tuple, mtu=lambda: mtu).install()
+    transactions = [text for _, text in iptables.restored]
+    assert transactions
+    assert all(("-p tcp -j NFQUEUE --queue-num 1\n" in text) is jumbo for text in transactions)
