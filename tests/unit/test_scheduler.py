@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nat_lb.flow import FlowKey
-from nat_lb.scheduler import Cycle, HashTable, LeastLoad, Plan, Scheduler
+from nat_lb.scheduler import Cycle, HashTable, Heaviest, LeastLoad, Load, Plan, Scheduler
 from nat_lb.service import RealServer, VirtualService
 from nat_lb.testing.packets import endpoint
 from nat_lb.trackers import Tcp
@@ -55,6 +55,27 @@ def test_plans_without_a_usable_server_choose_nobody() -> None:
     of = servers(0, 0)
     for plan in Cycle(of), LeastLoad(of), HashTable(of, lambda flow, offset: offset % 2, fallback=True):
         assert plan.choose(FLOW) is None
+    for plan in LeastLoad(of, idle_first=True), Heaviest(of), Heaviest(of, spill=True):
+        assert plan.choose(FLOW) is None
+
+
+def test_heaviest_takes_the_first_of_equals_and_spills_when_full() -> None:
+    of = servers(1, 2, 2)
+    assert letters(Heaviest(of), of, 2) == "BB"
+    of[1].count(2, 0)
+    assert letters(Heaviest(of, spill=True), of, 1) == "B"
+    of[1].count(1, 0)
+    assert letters(Heaviest(of, spill=True), of, 1) == "C"
+    assert letters(Heaviest(of), of, 1) == "B"
+
+
+def test_least_load_reckons_with_the_next_connection_and_idle_servers_first() -> None:
+    of = servers(1, 4)
+    of[1].count(2, 300)
+    assert letters(LeastLoad(of, Load.NEXT, weighted=True), of, 1) == "B"
+    assert letters(LeastLoad(of, Load.NEXT, weighted=True, idle_first=True), of, 1) == "A"
+    of[0].overloaded = True
+    assert letters(LeastLoad(of, idle_first=True), of, 1) == "B"
 
 
 def test_hash_table_without_fallback_refuses_whose_slot_is_unusable() -> None:
