@@ -51,6 +51,8 @@ def test_distribution_is_typed_and_has_readme_and_tests(folder: Path) -> None:
 def test_every_distribution_is_in_an_extra_and_under_contract() -> None:
     core = read(ROOT)
     names = {folder.name for folder in FOLDERS}
-    assert names == set(core["project"]["optional-dependencies"]["standard"])
+    extras = core["project"]["optional-dependencies"]
+    assert extras["all"][0] == "nat-lb[standard]"
+    assert sorted(names) == sorted(extras["standard"] + extras["all"][1:])
     roots = set(core["tool"]["importlinter"]["root_packages"])
     assert roots == {"nat_lb"} | {name.replace("-", "_") for name in names}
