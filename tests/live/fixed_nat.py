@@ -37,7 +37,7 @@ def swap(data: bytes, at: int, new: bytes) -> bytes:
     checks += [(20 if is_v4 else 40) + CHECKSUM_AT[data[9] if is_v4 else data[6]]]
     for check in checks:
         (value,) = struct.unpack_from("!H", out, check)
-        struct.pack_into("!H", out, check, adjust(value, delta(old, new)))
+        struct.pack_into("!H", out, check, adjust(value, delta(old, new)) or 0xFFFF)  # 0 would mean none (RFC 768)
     return bytes(out)
 
 
