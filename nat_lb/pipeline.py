@@ -42,7 +42,10 @@ class Pipeline:
         self._flows = lifecycle.connections.flows
 
     def process(self, data: bytes, now: float, stage: Stage = _ANY) -> Verdict:
-        """Return the verdict on one IP packet, taken at `now` (seconds, never going back) where `stage` says."""
+        """Return the verdict on one IP packet, taken at `now` (seconds, never going back) where `stage` says.
+
+        The packet ends where its header says: whoever reads frames takes the link's padding off.
+        """
         try:
             connection = self._flows.get(key := flow_key(data))  # type: ignore[arg-type]
             if connection is None:

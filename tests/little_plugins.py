@@ -25,9 +25,9 @@ class Shelf:
         monkeypatch.syspath_prepend(str(folder))
 
     def install(self, name: str, source: str, entries: tuple[str, ...] = (), imports: str = IMPORTS) -> str:
-        """Install the distribution `acme-NAME` with a plugin NAME; returns the name of its module.
+        """Install the distribution `acme-NAME` with a plugin NAME; returns its module's name.
 
-        `entries` are the lines of its entry points if they are not just NAME for the module; MODULE stands for its name.
+        `entries` are the lines of its entry points if they are not just NAME for the module, which MODULE stands for.
         """
         module = f"acme_{name}_{next(_number)}"
         (self.folder / f"{module}.py").write_text(imports + dedent(source))
