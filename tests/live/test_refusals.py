@@ -38,7 +38,9 @@ def services(family: Family) -> str:
     nothing = family.service("nothing", 82, servers="")
     dead = family.service("dead", 83, servers="1:9999")
     quiesced = family.service("quiesced", 84, servers="1:80*0 2:80*1")
-    return "\n".join([web, nobody, nothing, dead, quiesced, family.service("dns", 53, servers="", protocol="udp")])
+    datagrams = [family.service("dns", 53, servers="", protocol="udp")]
+    datagrams.append(family.service("mdns", 5353, servers="1:5353", protocol="udp"))
+    return "\n".join([web, nobody, nothing, dead, quiesced, *datagrams])
 
 
 def configuration(*lines: str) -> str:
@@ -167,19 +169,25 @@ def test_quiesced_server_gets_no_new_connection(shared_lab: Lab, family: Family)
     assert [fetch(shared_lab, family, port=84) for _ in range(4)] == ["server2\n"] * 4
 
 
-def unexpected(lab: Lab, family: Family) -> bytes:
-    real, client = family.at(family.of(lab.servers[0]), 80), family.at(family.of(lab.client), 4004)
-    return packets.tcp(real, client, SYN | ACK, seq=1, ack=2)
+ASKED_BY_NOBODY = "tcp.port == 4004 || udp.port == 4004"
+
+
+def unexpected(lab: Lab, family: Family) -> list[bytes]:
+    """What a real server sends from a service's port, although nobody asked."""
+    server, client = family.of(lab.servers[0]), family.at(family.of(lab.client), 4004)
+    segment = packets.tcp(family.at(server, 80), client, SYN | ACK, seq=1, ack=2)
+    return [packets.udp(family.at(server, 5353), client, b"leak"), segment]
 
 
 @both_families
 def test_reply_without_connection_does_not_leak(shared_lab: Lab, director: RunningDirector, family: Family) -> None:
     with watched(shared_lab) as legs:  # which fails if the client sees an address of the inside
-        assert probe(shared_lab.servers[0], [unexpected(shared_lab, family)], seconds=0.3) == []
-    assert select(legs.client, "tcp.port == 4004") == []
-    assert select(legs.servers[0], "tcp.port == 4004"), "the real server did send it"
+        assert probe(shared_lab.servers[0], unexpected(shared_lab, family), seconds=0.3) == []
+    assert select(legs.client, ASKED_BY_NOBODY) == []
+    assert len(select(legs.servers[0], ASKED_BY_NOBODY)) == 2, "the real server did send them"
     reload(director, configuration('orphan_replies = "reject"'))
     with watched(shared_lab) as legs:
-        [answer] = probe(shared_lab.servers[0], [unexpected(shared_lab, family)])
-    assert select(legs.client, "tcp.port == 4004") == []
-    assert str(dissect(answer)[TCP].flags) == "R"
+        [error, reset] = probe(shared_lab.servers[0], unexpected(shared_lab, family), count=2)
+    assert select(legs.client, ASKED_BY_NOBODY) == []
+    assert dissect(error).src == family.of(shared_lab.client)
+    assert str(dissect(reset)[TCP].flags) == "R"
