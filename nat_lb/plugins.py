@@ -7,12 +7,16 @@ name and takes nothing else with it. The core's own parts come in through the sa
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any, TypeVar
 
 import pluggy
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from nat_lb import core, hookspecs
 from nat_lb.errors import PluginError
@@ -33,7 +37,8 @@ class PluginInfo:
     name: str
     distribution: str
     version: str
-    origin: str
+    origin: str  # what the entry point names
+    location: str = ""  # the file of the module, empty if there is none
     state: str = "loaded"  # loaded | disabled | failed
     problem: str = ""
     registers: list[str] = field(default_factory=list)
@@ -51,7 +56,7 @@ class Registry:
         self.helpers: dict[str, type[Helper]] = {}
         self._owners: dict[str, str] = {"nat_lb": CORE}  # top-level package -> distribution
         self.manager.register(core, CORE)
-        self._collect(PluginInfo(CORE, CORE, core.VERSION, "nat_lb.core"), core)
+        self._collect(PluginInfo(CORE, CORE, core.VERSION, "nat_lb.core", _location("nat_lb.core")), core)
         for entry in sorted(entry_points(group=GROUP) if found is None else found, key=lambda entry: entry.name):
             self._load(entry, disabled)
 
@@ -76,7 +81,7 @@ class Registry:
 
     def _load(self, entry: EntryPoint, disabled: Collection[str]) -> None:
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "?")
-        info = PluginInfo(entry.name, distribution, version, entry.value)
+        info = PluginInfo(entry.name, distribution, version, entry.value, _location(entry.module))
         self._owners[entry.module.partition(".")[0]] = distribution
         if entry.name in disabled:
             info.state = "disabled"
@@ -84,11 +89,13 @@ class Registry:
             return
         registered = f"{distribution}: {entry.name}"
         try:
-            plugin = entry.load()
+            _check_version(entry.dist)
+            plugin = _imported(entry)
+            info.location = _location(entry.module)
             self.manager.register(plugin, registered)
             self.manager.check_pending()
             self._collect(info, plugin)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a module that exits when it is imported takes nobody with it
             info.state = "failed"
             info.problem = _explain(info, error)
             info.registers.clear()
@@ -112,6 +119,8 @@ class Registry:
                     raise PluginError(f'nat_lb_register_{kind}() returns two classes named "{offered.name}".')
                 taken.append((registry, offered))
                 info.registers.append(f"{kind[:-1]} {offered.name}")
+        hooks = {caller.name for caller in self.manager.get_hookcallers(plugin) or ()}
+        info.registers += sorted(f"hook {hook}" for hook in hooks if not hook.startswith("nat_lb_register_"))
         for registry, offered in taken:
             registry[offered.name] = offered
             self._owners.setdefault(offered.__module__.partition(".")[0], info.distribution)
@@ -146,8 +155,57 @@ class Registry:
             )
 
 
-def _explain(info: PluginInfo, error: Exception) -> str:
+def _explain(info: PluginInfo, error: BaseException) -> str:
     text = str(error) or type(error).__name__
     if not isinstance(error, PluginError):
         text = f"{type(error).__name__}: {text}"
     return f'{info.distribution} {info.version}: plugin "{info.name}" ({info.origin}) cannot be used: {text}'
+
+
+def _location(module: str) -> str:
+    """Return the file of a module that is loaded, or whose top-level package can be found without importing it."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        return getattr(loaded, "__file__", None) or ""
+    try:
+        found = find_spec(module.partition(".")[0])
+    except (ImportError, ValueError):
+        return ""
+    return (found.origin or "") if found is not None else ""
+
+
+def _imported(entry: EntryPoint) -> object:
+    """Return what an entry point names; raises PluginError if there is nothing, and what the import raises."""
+    try:
+        return entry.load()
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{entry.module}.".startswith(f"{error.name}."):
+            raise
+        raise PluginError(
+            f"its entry point names the module {entry.module}, and there is no {error.name}. "
+            "Reinstall the distribution, or ask its author to correct the entry point."
+        ) from error
+    except AttributeError as error:
+        module = sys.modules.get(entry.module)
+        if module is None or hasattr(module, entry.attr.partition(".")[0]):
+            raise
+        raise PluginError(
+            f"its entry point names {entry.value}, and the module has no {entry.attr}. "
+            "Ask its author to correct the entry point."
+        ) from error
+
+
+def _check_version(distribution: Distribution | None) -> None:
+    """Raise PluginError if a distribution requires another version of the core than this one."""
+    for text in (distribution.requires or ()) if distribution is not None else ():
+        try:
+            wanted = Requirement(text)
+        except InvalidRequirement:
+            continue  # what an installer would have made of it is not ours to judge
+        if canonicalize_name(wanted.name) != CORE or (wanted.marker is not None and not wanted.marker.evaluate()):
+            continue
+        if not wanted.specifier.contains(core.VERSION, prereleases=True):
+            raise PluginError(
+                f"it is built for nat-lb {wanted.specifier}, this is nat-lb {core.VERSION}. "
+                "Install a release of it that is made for this version."
+            )

@@ -24,16 +24,25 @@ class Shelf:
         self.folder = folder
         monkeypatch.syspath_prepend(str(folder))
 
-    def install(self, name: str, source: str, entries: tuple[str, ...] = (), imports: str = IMPORTS) -> str:
+    def install(
+        self,
+        name: str,
+        source: str,
+        entries: tuple[str, ...] = (),
+        imports: str = IMPORTS,
+        requires: tuple[str, ...] = (),
+    ) -> str:
         """Install the distribution `acme-NAME` with a plugin NAME; returns its module's name.
 
-        `entries` are the lines of its entry points if they are not just NAME for the module, which MODULE stands for.
+        `entries` are the lines of its entry points if they are not just NAME for the module, which MODULE stands for;
+        `requires` is what the distribution says it needs.
         """
         module = f"acme_{name}_{next(_number)}"
         (self.folder / f"{module}.py").write_text(imports + dedent(source))
         info = self.folder / f"acme_{name}-1.0.dist-info"
         info.mkdir()
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n")
+        needs = "".join(f"Requires-Dist: {requirement}\n" for requirement in requires)
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: acme-{name}\nVersion: 1.0\n{needs}")
         lines = "\n".join(entries or (f"{name} = MODULE",)).replace("MODULE", module)
         (info / "entry_points.txt").write_text(f"[{GROUP}]\n{lines}\n")
         return module

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from nat_lb import __version__ as VERSION
+from nat_lb.config import parse
+from nat_lb.director import Director
+from nat_lb.errors import ConfigError
 from nat_lb.plugins import CORE, PluginInfo, Registry
 from tests.little_plugins import Shelf
 
@@ -34,13 +38,15 @@ def test_installed_plugins_are_found_by_their_entry_points() -> None:
 
 def test_core_is_a_plugin_like_any_other() -> None:
     core = info(Registry(found=[]), CORE)
-    assert (core.state, core.registers) == ("loaded", ["tracker tcp", "tracker udp"])
+    hooks = ["hook nat_lb_bind_helper", "hook nat_lb_check_config", "hook nat_lb_schedule"]
+    assert (core.state, core.registers) == ("loaded", ["tracker tcp", "tracker udp", *hooks])
 
 
 def test_loaded_plugin_tells_where_it_comes_from(shelf: Shelf) -> None:
     module = shelf.install("mine", SCHEDULER.format(name="mine"))
     registry = shelf.registry()
-    assert info(registry, "mine") == PluginInfo("mine", "acme-mine", "1.0", module, registers=["scheduler mine"])
+    file = str(shelf.folder / f"{module}.py")
+    assert info(registry, "mine") == PluginInfo("mine", "acme-mine", "1.0", module, file, registers=["scheduler mine"])
     assert registry.owner_of(registry.schedulers["mine"]) == "acme-mine"
 
 
@@ -138,12 +144,97 @@ def test_plugin_that_fails_is_left_out_and_says_why(shelf: Shelf, how: str) -> N
 def test_entry_point_that_names_nothing_is_a_problem_of_its_plugin(shelf: Shelf) -> None:
     shelf.install("gone", "", entries=("gone = acme_not_there",))
     shelf.install("half", SCHEDULER.format(name="half"), entries=("half = MODULE:missing",))
+    module = shelf.install("part", "", entries=("part = MODULE.inner",))
     problems = shelf.registry().problems
     assert problems[0] == (
-        'acme-gone 1.0: plugin "gone" (acme_not_there) cannot be used: '
-        "ModuleNotFoundError: No module named 'acme_not_there'"
+        'acme-gone 1.0: plugin "gone" (acme_not_there) cannot be used: its entry point names the module acme_not_there, '
+        "and there is no acme_not_there. Reinstall the distribution, or ask its author to correct the entry point."
     )
-    assert "AttributeError: module 'acme_half_" in problems[1]
+    assert ":missing, and the module has no missing. Ask its author to correct the entry point." in problems[1]
+    assert f"names the module {module}.inner, and there is no {module}.inner." in problems[2]
+
+
+def test_module_that_a_plugin_misses_itself_is_named_as_it_was_raised(shelf: Shelf) -> None:
+    shelf.install("needy", "import acme_not_installed")
+    (problem,) = shelf.registry().problems
+    assert problem.endswith("cannot be used: ModuleNotFoundError: No module named 'acme_not_installed'")
+
+
+def test_attribute_that_a_plugin_misses_itself_is_named_as_it_was_raised(shelf: Shelf) -> None:
+    shelf.install("needy", "import json\njson.nothing\nobject = 1", entries=("needy = MODULE:object",))
+    (problem,) = shelf.registry().problems
+    assert problem.endswith("cannot be used: AttributeError: module 'json' has no attribute 'nothing'")
+
+
+def test_plugin_that_exits_when_it_is_imported_ends_nothing_else(shelf: Shelf) -> None:
+    shelf.install("quitter", "raise SystemExit('no display')")
+    registry = shelf.registry()
+    (problem,) = registry.problems
+    assert problem.endswith("cannot be used: SystemExit: no display")
+    assert "rr" in registry.schedulers
+
+
+@pytest.mark.parametrize(
+    "requirement", ["nat-lb ~= 0.2", "NAT_LB>=1", "nat-lb[testing]<0.1", "nat-lb==0.0.9; python_version>'3'"]
+)
+def test_plugin_built_for_another_version_is_not_even_imported(shelf: Shelf, requirement: str) -> None:
+    module = shelf.install("old", "raise SystemExit('imported')", requires=(requirement,))
+    (problem,) = shelf.registry().problems
+    wanted = requirement.partition(";")[0][len("nat-lb") :].removeprefix("[testing]").strip().replace(" ", "")
+    assert problem == (
+        f'acme-old 1.0: plugin "old" ({module}) cannot be used: it is built for nat-lb {wanted}, this is nat-lb '
+        f"{VERSION}. Install a release of it that is made for this version."
+    )
+
+
+@pytest.mark.parametrize(
+    "requirement", ["nat-lb ~= 0.1", "nat-lb", "other>9", "nat-lb>9; extra=='x'", "nat-lb>9; python_version<'3'", "?"]
+)
+def test_plugin_that_admits_this_version_is_loaded(shelf: Shelf, requirement: str) -> None:
+    shelf.install("good", SCHEDULER.format(name="good"), requires=(requirement,))
+    registry = shelf.registry()
+    assert registry.problems == []
+    assert "good" in registry.schedulers
+
+
+def test_plugin_lists_the_hooks_that_it_implements(shelf: Shelf) -> None:
+    source = "@hookimpl\ndef nat_lb_schedule(service):\n    pass\n@hookimpl\ndef nat_lb_connection_opened():\n    pass\n"
+    shelf.install("watch", SCHEDULER.format(name="watch") + source)
+    listed = info(shelf.registry(), "watch").registers
+    assert listed == ["scheduler watch", "hook nat_lb_connection_opened", "hook nat_lb_schedule"]
+
+
+def test_plugin_that_is_not_loaded_tells_its_file_without_being_imported(shelf: Shelf) -> None:
+    module = shelf.install("off", "raise SystemExit('imported')")
+    shelf.install("gone", "", entries=("gone = acme_not_there.inner",))
+    registry = shelf.registry("off", "gone")
+    assert info(registry, "off").location == str(shelf.folder / f"{module}.py")
+    assert info(registry, "gone").location == ""
+
+
+SERVICE = """
+[[service]]
+protocol = "tcp"
+address = "202.103.106.5"
+port = 80
+scheduler = "{scheduler}"
+real_server = [{{ address = "172.16.0.2" }}]
+"""
+
+
+def test_service_that_needs_a_failed_plugin_is_refused_with_the_reason(shelf: Shelf) -> None:
+    shelf.install("bad", "raise RuntimeError('no licence')")
+    with pytest.raises(ConfigError) as refused:
+        Director(parse(SERVICE.format(scheduler="bad"), "web.toml"), "web.toml", shelf.registry())
+    first, *rest = refused.value.problems
+    assert 'no installed plugin provides scheduler "bad"' in first
+    assert [line for line in rest if line.startswith("web.toml: acme-bad 1.0: ") and line.endswith(": no licence")]
+
+
+def test_service_that_needs_it_not_starts_without_a_failed_plugin(shelf: Shelf) -> None:
+    shelf.install("bad", "raise RuntimeError('no licence')")
+    director = Director(parse(SERVICE.format(scheduler="rr"), "web.toml"), "web.toml", shelf.registry())
+    assert len(director.registry.problems) == 1
 
 
 def test_plugin_that_fails_half_way_registers_nothing_of_it(shelf: Shelf) -> None:
