@@ -32,8 +32,9 @@ def nat_lb_register_trackers() -> Iterable[type[Tracker]]:
 
 @hookimpl(trylast=True)
 def nat_lb_schedule(service: VirtualService, flow: FlowKey) -> RealServer | None:
-    """Ask the scheduler that the configuration names."""
-    return service.scheduler.schedule(flow) if service.scheduler is not None else None
+    """Ask the scheduler that the configuration names, or its fallback while that one decides."""
+    scheduler = service.deciding
+    return scheduler.schedule(flow) if scheduler is not None else None
 
 
 @hookimpl(trylast=True)

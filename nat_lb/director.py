@@ -17,6 +17,7 @@ from nat_lb.helper import HelperFactory
 from nat_lb.lifecycle import Lifecycle
 from nat_lb.pipeline import Pipeline
 from nat_lb.plugins import Registry
+from nat_lb.scheduler import Scheduler
 from nat_lb.service import RealServer, VirtualService
 
 EVENT_LOG = "nat-lb event log"
@@ -71,19 +72,25 @@ class Builder:
             endpoint = Endpoint(server.address, server.port)
             service.add(RealServer(endpoint, server.weight, server.upper_threshold, server.lower_threshold))
         service.helpers = {name: self._helper(config, name) for name in config.helpers}
-        scheduler = self.registry.schedulers[config.scheduler]
+        service.scheduler = self._scheduler(service, config, config.scheduler, config.scheduler_options)
+        service.fallback.budget = config.scheduler_budget
+        if config.fallback_scheduler:
+            service.fallback.scheduler = self._scheduler(service, config, config.fallback_scheduler, {})
+        return service
+
+    def _scheduler(self, service: VirtualService, config: ServiceConfig, name: str, table: Any) -> Scheduler:
+        scheduler = self.registry.schedulers[name]
         where = f"{self.source}: {config.where}: [service.scheduler_options]"
         try:
-            service.scheduler = scheduler(service, _options(scheduler, config.scheduler_options, where))
+            return scheduler(service, _options(scheduler, table, where))
         except NatLbError:
             raise
         except Exception as error:
             owner = self.registry.owner_of(scheduler)
             raise ConfigError(
-                f'{self.source}: {config.where}: scheduler "{config.scheduler}" ({owner}) cannot be used: '
+                f'{self.source}: {config.where}: scheduler "{name}" ({owner}) cannot be used: '
                 f"{type(error).__name__}: {error}"
             ) from error
-        return service
 
     def _helper(self, config: ServiceConfig, name: str) -> HelperFactory:
         helper = self.registry.helpers[name]
@@ -183,17 +190,26 @@ class Director:
                 self.lifecycle.connections.arm(connection, connection.deadline)
 
     def _reschedule(self, old: VirtualService, new: VirtualService, changed: bool, now: float) -> None:
+        """Put the new configuration's scheduler and fallback in place, as far as they differ."""
+        old.fallback.budget = new.fallback.budget
+        old.scheduler = self._successor(old.scheduler, new.scheduler, old, changed, now)
+        old.fallback.scheduler = self._successor(old.fallback.scheduler, new.fallback.scheduler, old, changed, now)
+
+    def _successor(
+        self, old: Scheduler | None, new: Scheduler | None, service: VirtualService, changed: bool, now: float
+    ) -> Scheduler | None:
         """Keep a scheduler whose name and options stay, so that its turn goes on; otherwise take the new one."""
-        assert old.scheduler is not None
-        assert new.scheduler is not None
-        if type(old.scheduler) is not type(new.scheduler) or old.scheduler.settings != new.scheduler.settings:
-            old.scheduler, changed = new.scheduler, True
-            old.scheduler.service = old
+        if new is None:
+            return None
+        if old is None or type(old) is not type(new) or old.settings != new.settings:
+            old, changed = new, True
+            old.service = service
         try:
             if changed:
-                old.scheduler.changed()
+                old.changed()
         except Exception as error:
-            self.lifecycle.faults.report(f"{old.scheduler.name}.changed", old.name, error, now)
+            self.lifecycle.faults.report(f"{old.name}.changed", service.name, error, now)
+        return old
 
     def _close(self, servers: list[RealServer], now: float) -> None:
         """Close every connection of real servers that are gone."""

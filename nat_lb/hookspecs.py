@@ -64,7 +64,7 @@ def nat_lb_schedule(service: VirtualService, flow: FlowKey) -> RealServer | None
 
     Called once a connection, before it is in the table. The first answer that is not None decides; the core answers
     last, by asking the service's scheduler. A real server that is not one of the service's is a fault of the plugin:
-    the packet is dropped.
+    the service's fallback scheduler decides, or with none the packet is dropped.
     """
 
 

@@ -7,11 +7,13 @@ that nobody implements are not called.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from nat_lb.connection import Connection, ConnectionTable
 from nat_lb.errors import PluginError
 from nat_lb.expectation import Expectation, ExpectationLedger, ExpectationTable
+from nat_lb.fallback import PATIENCE, REST
 from nat_lb.faults import FaultLog
 from nat_lb.flow import Direction, Endpoint, FlowKey
 from nat_lb.helper import Helper
@@ -26,6 +28,11 @@ log = logging.getLogger("nat_lb.connections")
 PERSISTENCE_SWEEP = 60.0  # seconds
 
 
+def _no_clock() -> float:
+    """Stand still: decisions take no time where nobody passes a clock in."""
+    return 0.0
+
+
 class Lifecycle:
     """The tables of connections, expectations and persistence templates, and what moves entries in and out of them."""
 
@@ -37,6 +44,7 @@ class Lifecycle:
         self.persistence = PersistenceTable()
         self.faults = FaultLog(registry.owner)
         self._hooks = registry.manager.hook
+        self.clock: Callable[[], float] = _no_clock  # what decisions are timed by, in seconds
         self._sweep_at = 0.0
 
     @property
@@ -57,7 +65,8 @@ class Lifecycle:
     def choose(self, service: VirtualService, key: bytes, now: float) -> RealServer | None:
         """Return the real server for a new connection.
 
-        Raises what a plugin raises, and PluginError for a foreign answer.
+        If that raises, or chooses a foreign server (PluginError), the service's fallback decides. Raises what a plugin
+        raises if there is none.
         """
         flow = FlowKey.from_bytes(key)
         service.now = now
@@ -65,6 +74,23 @@ class Lifecycle:
             remembered = self.persistence.remembered(service, flow.source.address, now)
             if remembered is not None:
                 return remembered
+        fallback = service.fallback
+        if fallback.is_in_charge(now):
+            fallback.counts["resting"] += 1
+        started = self.clock()
+        try:
+            chosen = self._decide(service, flow)
+        except Exception as error:
+            if fallback.scheduler is None:
+                raise
+            self.faults.report("nat_lb_schedule", service.name, error, now)
+            fallback.counts["failed"] += 1
+            return fallback.scheduler.schedule(flow)
+        if fallback.is_too_late(took := self.clock() - started, now):
+            self._tell_late(service, took)
+        return chosen
+
+    def _decide(self, service: VirtualService, flow: FlowKey) -> RealServer | None:
         chosen: RealServer | None = self._hooks.nat_lb_schedule(service=service, flow=flow)
         if chosen is not None and chosen not in service.real_servers:
             scheduler = type(service.scheduler)
@@ -73,6 +99,18 @@ class Lifecycle:
                 f"(its scheduler is {scheduler.__name__} of {self.registry.owner_of(scheduler)})"
             )
         return chosen
+
+    def _tell_late(self, service: VirtualService, took: float) -> None:
+        """Log that a service's decisions take too long, and who decides for now."""
+        assert service.scheduler is not None
+        fallback, owner = service.fallback, self.registry.owner_of(type(service.scheduler))
+        then = (
+            f'"{fallback.scheduler.name}" decides for {REST:g} s' if fallback.scheduler is not None else "no fallback"
+        )
+        log.warning(
+            '%s: scheduler "%s" (%s) took %.1f ms, budget %.1f ms, %d times in a row - %s',
+            service.name, service.scheduler.name, owner, took * 1000, fallback.budget * 1000, PATIENCE, then,
+        )  # fmt: skip
 
     def open(self, service: VirtualService, real_server: RealServer, key: bytes, now: float) -> Connection | None:
         """Open a connection from a client to a service, None if its keys are taken."""

@@ -42,3 +42,16 @@ def real_servers(lifecycle: Lifecycle) -> list[dict[str, Any]]:
         for service in lifecycle.services
         for server in service.real_servers
     ]
+
+
+def schedulers(lifecycle: Lifecycle) -> list[dict[str, Any]]:
+    """Return every service's scheduler and fallback, with how often it failed, was late, or was left alone."""
+    return [
+        {
+            "service": service.name,
+            "scheduler": service.scheduler.name if service.scheduler is not None else None,
+            "fallback": service.fallback.scheduler.name if service.fallback.scheduler is not None else None,
+            **{kind: service.fallback.counts[kind] for kind in ("failed", "late", "resting")},
+        }
+        for service in lifecycle.services
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from nat_lb.fallback import Fallback
 from nat_lb.flow import Address, Endpoint
 from nat_lb.nat import Binding, Traffic
 from nat_lb.tracker import Tracker
@@ -98,6 +99,7 @@ class VirtualService:
         self.timeouts = timeouts  # seconds, by state number
         self.real_servers: list[RealServer] = []
         self.scheduler: Scheduler | None = None
+        self.fallback = Fallback()
         self.helpers: dict[str, HelperFactory] = {}
         self.persistence = 0.0  # seconds, 0 is off
         self.netmask: int = endpoint.address.max_prefixlen  # prefix length of what counts as one client
@@ -111,6 +113,11 @@ class VirtualService:
         """Append a real server and prepare its translations."""
         real_server.bind(Binding(self.tracker, self.endpoint, real_server.endpoint, real_server.traffic))
         self.real_servers.append(real_server)
+
+    @property
+    def deciding(self) -> Scheduler | None:
+        """The scheduler that decides at `now`: the service's own, or its fallback while that one is left alone."""
+        return self.fallback.scheduler if self.fallback.is_in_charge(self.now) else self.scheduler
 
     def may_open(self, octet: int) -> bool:
         """Whether a packet with this event octet may open a connection; `sloppy` admits all but sterile events."""

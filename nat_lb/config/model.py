@@ -176,6 +176,20 @@ class ServiceConfig(Table):
         default_factory=dict,
         description="The scheduler's own keys: see its page.",
     )
+    fallback_scheduler: PluginName = Field(
+        default="",
+        examples=["rr"],
+        json_schema_extra={"x-default": "none"},
+        description="The plugin that decides when `scheduler` fails or is late, with its default options. With none, "
+        "the packet is dropped.",
+    )
+    scheduler_budget: float = Field(
+        default=0.01,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds that a decision may take. One that takes longer is used and counted; after three in a row "
+        "`fallback_scheduler` decides for a minute. 0 is no limit.",
+    )
     helpers: tuple[PluginName, ...] = Field(
         default=(),
         examples=[["ftp"]],

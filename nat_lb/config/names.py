@@ -36,12 +36,16 @@ def check_names(
         disabled = config.plugins.disable
         found = chain(
             _not_provided("protocol", [service.protocol], protocols, disabled),
-            _not_provided("scheduler", [service.scheduler], schedulers, disabled),
+            _not_provided("scheduler", _schedulers(service), schedulers, disabled),
             _not_provided("helper", service.helpers, helpers, disabled),
             _service_timeouts(service, timeout_names),
         )
         objections += [f"{service.where}: {objection}" for objection in found]
     return [f"{source}: {objection}" for objection in objections]
+
+
+def _schedulers(service: ServiceConfig) -> list[str]:
+    return [service.scheduler, *([service.fallback_scheduler] if service.fallback_scheduler else [])]
 
 
 def _not_provided(kind: str, names: Iterable[str], known: Collection[str], disabled: Collection[str]) -> Iterator[str]:

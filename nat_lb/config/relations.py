@@ -48,6 +48,7 @@ def contradictions(document: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _same_endpoint(services)
     yield from _same_name(services)
     for service in services:
+        yield from _fallback(service)
         yield from _helper_tables(service)
         yield from _netmask(service)
         yield from _real_servers(service)
@@ -109,6 +110,15 @@ def _same_name(services: Sequence[_Service]) -> Iterator[Problem]:
                 (*service.path, "name"),
                 f"the name is that of service {other.number} too. Give service {service.number} another.",
             )
+
+
+def _fallback(service: _Service) -> Iterator[Problem]:
+    name = service.table.get("fallback_scheduler")
+    if name and name == service.table.get("scheduler", "rr"):
+        yield Problem(
+            (*service.path, "fallback_scheduler"),
+            f'fallback_scheduler must be another than scheduler, found "{name}" for both. Remove it, or write another.',
+        )
 
 
 def _helper_tables(service: _Service) -> Iterator[Problem]:

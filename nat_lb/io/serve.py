@@ -32,6 +32,7 @@ def serve(director: Director, reread: Callable[[], Config]) -> None:
     system.require_root()
     # Closed connections are freed by reference counts; a full collection over a million of them would stall the queue.
     gc.set_threshold(10_000, 20, 1_000_000)
+    director.lifecycle.clock = time.monotonic
     services = director.lifecycle.services
     for warning in system.check_forwarding(services.virtual_addresses):
         log.warning("%s", warning)

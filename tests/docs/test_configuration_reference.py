@@ -56,7 +56,7 @@ def type_in_words(field: FieldInfo) -> str:
         return either(f"`{shown(choice)}`" for choice in get_args(annotation))
     if isinstance(annotation, types.UnionType) and IPv4Address in get_args(annotation):
         return "IPv4 or IPv6 address"
-    words = {bool: "true or false", int: "whole number", str: "text"}.get(annotation, "table")
+    words = {bool: "true or false", int: "whole number", float: "number", str: "text"}.get(annotation, "table")
     return f"{words}, {bounds(field)}" if bounds(field) else words
 
 

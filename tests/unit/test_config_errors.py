@@ -32,7 +32,8 @@ EVERY_DIRECTOR_KEY = (
     "datapath, queue, control, other_ports, max_connections, orphan_replies, sloppy_tcp, log_connections"
 )
 EVERY_SERVICE_KEY = (
-    "protocol, address, port, name, scheduler, scheduler_options, helpers, helper_options, timeouts, "
+    "protocol, address, port, name, scheduler, scheduler_options, fallback_scheduler, "
+    "scheduler_budget, helpers, helper_options, timeouts, "
     "persistence, persistence_netmask, real_server"
 )
 

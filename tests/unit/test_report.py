@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from nat_lb.report import connections, real_servers
+from nat_lb.report import connections, real_servers, schedulers
 from nat_lb.testing.packets import SYN
 from nat_lb.testing.scenario import Scenario
 from tests.scenario.nets import IPV6
@@ -39,3 +39,12 @@ def test_real_servers_are_told_with_load_and_traffic() -> None:
     (entry,) = real_servers(s.director.lifecycle)
     assert (entry["real"], entry["opened"], entry["active"], entry["inactive"]) == (f"{IPV6.one}:8000", 1, 1, 0)
     assert (entry["packets_in"], entry["octets_in"], entry["packets_out"], entry["octets_out"]) == (1, 60, 0, 0)
+
+
+def test_schedulers_are_told_with_their_fallback_and_its_counts() -> None:
+    s = Scenario(IPV6.web)
+    (service,) = s.director.lifecycle.services
+    service.fallback.counts["late"] = 2
+    assert schedulers(s.director.lifecycle) == [
+        {"service": "web", "scheduler": "rr", "fallback": None, "failed": 0, "late": 2, "resting": 0}
+    ]
