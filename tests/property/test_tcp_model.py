@@ -14,9 +14,9 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 
 from nat_lb.flow import Endpoint
-from tests.property.tcp_endpoint import anything
-from tests.property.tcp_model import Middle, Stack, TcpModel, Write, lines
-from tests.property.tcp_segment import ACK, FIN, MSS, RST, SACK, SYN, TIMESTAMPS, URG, Segment, signed
+from nat_lb.testing.tcp_endpoint import anything
+from nat_lb.testing.tcp_model import Middle, Stack, TcpModel, Write, lines
+from nat_lb.testing.tcp_segment import ACK, FIN, MSS, RST, SACK, SYN, TIMESTAMPS, URG, Segment, signed
 
 CLIENT, SERVER = Endpoint(ip_address("203.0.113.10"), 40000), Endpoint(ip_address("10.77.0.11"), 21)
 CLIENT6, SERVER6 = Endpoint(ip_address("2001:db8::10"), 40000), Endpoint(ip_address("2001:db8::11"), 21)

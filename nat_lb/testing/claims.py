@@ -1,0 +1,36 @@
+"""What a scheduler may claim beyond what every scheduler owes, and how a broken promise is told.
+
+The law: a claim that is not made is not tested; a failure says what was found, what was expected, and how to see it
+again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import NoReturn
+
+
+class Claim(Enum):
+    """One promise that some schedulers make and others do not."""
+
+    FAIR_BY_WEIGHT = "connections are spread in proportion to the weights"
+    FAIR_EQUALLY = "connections are spread evenly, whatever the weights"
+    STICKY = "one client address leads to one real server while the servers stay as they are"
+    STICKY_TO_DESTINATION = "one virtual address leads to one real server while the servers stay as they are"
+    MOVES_FEW = "when a server is removed, hardly any client of the others moves"
+
+
+def fail(what: str, *details: str) -> NoReturn:
+    """Raise the AssertionError that a plugin's author reads: one line of what, then indented details."""
+    raise AssertionError("\n".join([what, *(indented(detail) for detail in details if detail)]))
+
+
+def indented(text: str) -> str:
+    """Return a text of one or more lines, moved right by two columns."""
+    return "\n".join(f"  {line}" for line in text.splitlines())
+
+
+def numbered(steps: Iterable[str]) -> str:
+    """Return steps as a numbered list."""
+    return "\n".join(f"{number:3}. {step}" for number, step in enumerate(steps, 1))

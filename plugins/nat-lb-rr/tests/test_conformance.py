@@ -1,0 +1,10 @@
+"""The scheduler "rr" against what every scheduler owes, and what it claims."""
+
+from __future__ import annotations
+
+from nat_lb.testing.conformance import FAIR_EQUALLY, SchedulerConformance
+
+
+class TestRoundRobin(SchedulerConformance):
+    scheduler = "rr"
+    claims = (FAIR_EQUALLY,)
