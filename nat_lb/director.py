@@ -192,7 +192,10 @@ class Director:
     def _reschedule(self, old: VirtualService, new: VirtualService, changed: bool, now: float) -> None:
         """Put the new configuration's scheduler and fallback in place, as far as they differ."""
         old.fallback.budget = new.fallback.budget
-        old.scheduler = self._successor(old.scheduler, new.scheduler, old, changed, now)
+        scheduler = self._successor(old.scheduler, new.scheduler, old, changed, now)
+        if scheduler is not old.scheduler:
+            old.scheduler = scheduler
+            old.fallback.trust()
         old.fallback.scheduler = self._successor(old.fallback.scheduler, new.fallback.scheduler, old, changed, now)
 
     def _successor(

@@ -34,6 +34,10 @@ class Fallback:
         """Whether the service's own scheduler is left alone at this moment."""
         return self.scheduler is not None and now < self._rests_until
 
+    def trust(self) -> None:
+        """Forget that the scheduler was late: it is another one now."""
+        self._late_in_a_row, self._rests_until = 0, float("-inf")
+
     def is_too_late(self, took: float, now: float) -> bool:
         """Take note of how long a decision took, in seconds; return whether that was once too often."""
         if not self.budget or took <= self.budget:

@@ -79,19 +79,19 @@ class Lifecycle:
             fallback.counts["resting"] += 1
         started = self.clock()
         try:
-            chosen = self._decide(service, flow)
+            chosen = self._own(service, self._hooks.nat_lb_schedule(service=service, flow=flow))
         except Exception as error:
             if fallback.scheduler is None:
                 raise
             self.faults.report("nat_lb_schedule", service.name, error, now)
             fallback.counts["failed"] += 1
-            return fallback.scheduler.schedule(flow)
+            return self._own(service, fallback.scheduler.schedule(flow))
         if fallback.is_too_late(took := self.clock() - started, now):
             self._tell_late(service, took)
         return chosen
 
-    def _decide(self, service: VirtualService, flow: FlowKey) -> RealServer | None:
-        chosen: RealServer | None = self._hooks.nat_lb_schedule(service=service, flow=flow)
+    def _own(self, service: VirtualService, chosen: RealServer | None) -> RealServer | None:
+        """Return a decision if it is one of the service's real servers or none; raises PluginError."""
         if chosen is not None and chosen not in service.real_servers:
             scheduler = type(service.scheduler)
             raise PluginError(

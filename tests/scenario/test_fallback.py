@@ -114,6 +114,15 @@ def test_late_scheduler_without_a_fallback_goes_on_and_is_told_once_a_minute(
     assert [line[-11:] for line in caplog.messages] == ["no fallback"]
 
 
+def test_reload_with_another_scheduler_ends_the_rest_of_the_late_one(play: Play) -> None:
+    play.moody.took = 1.0
+    assert play.servers(4) == "2222"
+    assert play.service.fallback.counts["resting"] == 1
+    play.s.reload(SERVICE.replace("moody", "wrr").replace("MORE", 'fallback_scheduler = "rr"'))
+    play.servers(2)
+    assert play.service.fallback.counts["resting"] == 1
+
+
 def test_reload_keeps_the_fallbacks_turn_and_takes_another_budget(play: Play) -> None:
     play.moody.mood = "fails"
     assert play.servers(1) == "2"

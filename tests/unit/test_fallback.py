@@ -35,6 +35,13 @@ def test_decision_in_time_forgives_the_late_ones_before_it() -> None:
     assert judge.counts == {"late": 4}
 
 
+def test_another_scheduler_is_trusted_at_once() -> None:
+    judge = fallback()
+    assert [judge.is_too_late(0.02, 0.0) for _ in range(3)] == [False, False, True]
+    judge.trust()
+    assert not judge.is_in_charge(0.0)
+
+
 def test_budget_of_0_is_no_limit_and_nobody_stands_in_without_a_fallback() -> None:
     assert not any(fallback(0.0).is_too_late(60.0, 0.0) for _ in range(9))
     alone = Fallback(None, 0.01)
