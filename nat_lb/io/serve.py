@@ -23,6 +23,9 @@ from nat_lb.io.steering import Steering
 
 log = logging.getLogger("nat_lb")
 
+COLLECTOR = (10_000, 2, 1_000_000)
+"""The garbage collector's thresholds: it looks at young objects only, few at a time, so that no packet waits long."""
+
 
 def serve(director: Director, reread: Callable[[], Config]) -> None:
     """Run until SIGTERM or SIGINT; SIGHUP puts `reread()` in place.
@@ -31,7 +34,7 @@ def serve(director: Director, reread: Callable[[], Config]) -> None:
     """
     system.require_root()
     # Closed connections are freed by reference counts; a full collection over a million of them would stall the queue.
-    gc.set_threshold(10_000, 20, 1_000_000)
+    gc.set_threshold(*COLLECTOR)
     director.lifecycle.clock = time.monotonic
     services = director.lifecycle.services
     for warning in system.check_forwarding(services.virtual_addresses):

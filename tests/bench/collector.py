@@ -6,13 +6,13 @@ import gc
 import time
 from typing import Any, NamedTuple
 
+from nat_lb.io.serve import COLLECTOR
 from nat_lb.segment import SYN
 from nat_lb.verdict import Stage
 from tests.bench.sample import Row, Scale
 from tests.bench.traffic import Flows, director
 
 SECTION = "Stalls while connections are opened"
-OURS = (10_000, 20, 1_000_000)  # what a running director sets
 _AGAINST = "Python's thresholds"
 
 
@@ -27,7 +27,7 @@ def measure(scale: Scale) -> list[Row]:
     """Return the worst stalls of each setting; runs in a process of its own."""
     count = scale.connections[-1]
     default = gc.get_threshold()
-    theirs, ours = _worst(count, default), _worst(count, OURS)
+    theirs, ours = _worst(count, default), _worst(count, COLLECTOR)
     gc.set_threshold(*default)
     return [
         Row(SECTION, what, mine, "ms", _AGAINST, other, mine / other)

@@ -33,7 +33,7 @@ class Scale:
     packets: int = 20_000  # a sample in process
     queued: int = 4_000  # a sample through the kernel's queue
     connections: tuple[int, ...] = (1_000, 100_000, 1_000_000)
-    seconds: int = 2  # a sample of a load generator
+    seconds: int = 1  # a sample of a load generator
     bulk_megabytes: int = 8
 
 

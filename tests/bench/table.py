@@ -14,9 +14,9 @@ from pathlib import Path
 
 from nat_lb.connection import Connection
 from nat_lb.director import Director
+from nat_lb.io.serve import COLLECTOR
 from nat_lb.segment import ACK, FIN, SYN
 from nat_lb.verdict import Stage
-from tests.bench.collector import OURS
 from tests.bench.sample import Row, Scale, take
 from tests.bench.traffic import Flows, cost, director, fill, forwarded
 
@@ -28,7 +28,7 @@ _ESTABLISHED = 900
 
 def measure(scale: Scale) -> list[Row]:
     """Return the rows; runs in a process of its own, whose memory it measures."""
-    gc.set_threshold(*OURS)
+    gc.set_threshold(*COLLECTOR)
     tables = {count: (director(), Flows(count)) for count in scale.connections}
     memory = 0.0
     for target, flows in tables.values():  # the largest last

@@ -20,6 +20,7 @@ from nat_lb.verdict import NotForwarded, Stage, Verdict
 
 VIP, RIP = "202.103.106.5", "172.16.0.2"
 _PORTS_A_CLIENT = 50_000
+_APART = 1e-7  # seconds; each packet's time is an object of its own, as when a clock is read
 _FIRST_CLIENT = int(ip_address("100.64.0.2"))
 _SERVICE = """
 [director]
@@ -82,20 +83,21 @@ class Flows:
 
 
 def fill(target: Director, flows: Flows, now: float = 0.0) -> None:
-    """Open every connection of `flows` and establish it."""
-    for data, stage in flows.handshakes():
-        forwarded(target.pipeline.process(data, now, stage))
+    """Open every connection of `flows` and establish it; no two packets come at the same time."""
+    for number, (data, stage) in enumerate(flows.handshakes()):
+        forwarded(target.pipeline.process(data, now + number * _APART, stage))
 
 
 def cost(target: Director, made: list[bytes], now: float, stage: Stage) -> float:
     """Return the microseconds that a packet takes; raises RuntimeError if the first or the last is not forwarded."""
     process = target.pipeline.process
     forwarded(process(made[0], now, stage))
+    times = [now + number * _APART for number in range(len(made))]
     start = time.perf_counter()
-    for data in made:
-        process(data, now, stage)
+    for data, moment in zip(made, times, strict=True):
+        process(data, moment, stage)
     spent = time.perf_counter() - start
-    forwarded(process(made[-1], now, stage))
+    forwarded(process(made[-1], times[-1], stage))
     return spent / len(made) * 1e6
 
 
