@@ -1,0 +1,9 @@
+"""The scheduler "fo" against what every scheduler owes, and what it claims."""
+
+from __future__ import annotations
+
+from nat_lb.testing.conformance import SchedulerConformance
+
+
+class TestWeightedFailover(SchedulerConformance):
+    scheduler = "fo"

@@ -1,0 +1,12 @@
+"""The scheduler "lblcr" against what every scheduler owes, and what it claims."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from nat_lb.testing.conformance import SchedulerConformance
+
+
+class TestReplication(SchedulerConformance):
+    scheduler = "lblcr"
+    options: ClassVar[dict[str, Any]] = {"expiry": 3600.0, "size": 2}
