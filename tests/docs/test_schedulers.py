@@ -20,8 +20,6 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "schedulers.md").read_text()
 TYPES = {bool: "true or false", int: "whole number", float: "number", int | None: "whole number"}
 SCHEDULERS = Registry().schedulers
-EARLIER = {"sh": {"port": "Hash the client's port too: one client's connections are spread.",
-                  "fallback": "Try further buckets when a bucket's server is not usable."}}  # fmt: skip
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -31,12 +29,11 @@ def rows(heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def options(name: str) -> Iterator[list[str]]:
+def options(name: str) -> Iterator[list[Any]]:
     model: Any = SCHEDULERS[name].options
     for key, field in model.model_fields.items() if model is not None else ():
         default = "none" if field.default is None else f"`{shown(field.default)}`"
-        meaning = field.description or EARLIER[name][key]
-        yield [f"`{name}`", f"`{key}`", TYPES[field.annotation], default, meaning]
+        yield [f"`{name}`", f"`{key}`", TYPES[field.annotation], default, field.description]
 
 
 def test_table_has_every_installed_scheduler_once() -> None:

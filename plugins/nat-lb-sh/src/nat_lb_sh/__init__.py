@@ -11,27 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nat_lb.api import FlowKey, HashTable, Options, RealServer, Scheduler, hookimpl
+from pydantic import Field
+
+from nat_lb.api import FlowHash, HashTable, Options, RealServer, Scheduler, hookimpl
 
 BUCKETS = 256
-GOLDEN_RATIO_32 = 0x61C88647  # Knuth's multiplicative hash, as Linux uses it
 
 
 class SourceHashingOptions(Options):
     """The table [service.scheduler_options] of "sh"."""
 
-    port: bool = False
-    fallback: bool = False
-
-
-def source_hash(flow: FlowKey, *, with_port: bool) -> int:
-    """Return the bucket, 0 to 255, of a client."""
-    packed = flow.source.address.packed
-    folded = 0
-    for at in range(0, len(packed), 4):
-        folded ^= int.from_bytes(packed[at : at + 4], "big")
-    value = folded + (flow.source.port if with_port else 0)
-    return (value * GOLDEN_RATIO_32 & 0xFFFFFFFF) >> 24
+    port: bool = Field(default=False, description="Hash the client's port too: one client's connections are spread.")
+    fallback: bool = Field(default=False, description="Try further buckets when a bucket's server is not usable.")
 
 
 def fill(servers: Sequence[RealServer]) -> list[RealServer]:
@@ -52,10 +43,7 @@ class SourceHashing(Scheduler):
     def plan(self) -> HashTable:
         """Return the table of buckets."""
         settings: SourceHashingOptions = self.settings or SourceHashingOptions()
-
-        def key(flow: FlowKey, offset: int) -> int:
-            return (offset + source_hash(flow, with_port=settings.port)) % BUCKETS
-
+        key = FlowHash(BUCKETS, port=settings.port)
         return HashTable(fill(self.service.real_servers), key, fallback=settings.fallback)
 
 
