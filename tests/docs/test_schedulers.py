@@ -75,3 +75,11 @@ def test_example_is_a_configuration_that_runs() -> None:
     (service,) = Director(parse(example, "page"), "page").lifecycle.services
     assert service.scheduler is not None
     assert service.scheduler.name == "mh"
+
+
+@pytest.mark.parametrize("name", sorted(SCHEDULERS))
+def test_example_of_a_plugins_readme_runs_with_that_scheduler(name: str) -> None:
+    readme = (ROOT / "plugins" / f"nat-lb-{name}" / "README.md").read_text()
+    (example,) = re.findall(r"^```toml\n(.*?)^```", readme, re.MULTILINE | re.DOTALL)
+    (service,) = Director(parse(example, name), name).lifecycle.services
+    assert type(service.scheduler) is SCHEDULERS[name]
