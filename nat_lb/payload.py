@@ -76,7 +76,8 @@ class TcpRewriter:
         self._ledger.now = now
         sender, receiver = self._streams[direction], self._streams[1 - direction]
         segment = Segment(data)
-        sender.last = data
+        if sender.last is None or _is_as_new(segment, sender.last):
+            sender.last = segment
         if segment.flags & SYN or sender.first is None:
             sender = self._begin(segment, direction)
         elif segment.flags & ~PSH == ACK and not segment.payload and sender.idle and receiver.idle:
@@ -85,14 +86,26 @@ class TcpRewriter:
         begin = sender.earliest_unpassed(start)
         stuck = self._read(segment, sender, start, direction)
         onward = self._onward(segment, sender, receiver, start, begin)
-        back = [acknowledgement(segment, sender.vouch(), receiver.last)] if stuck else []
+        back = self._vouch(segment, sender, receiver) if stuck else []
         sender.trim()
         return Rewritten(onward, back) if back or len(onward) > 1 else onward[0]
+
+    def began_with(self, data: bytes) -> bool:
+        """Whether a client's SYN is the one that opened this connection, come late, and no new beginning."""
+        return self._streams[Direction.ORIGINAL].first == Segment(data).seq + 1
 
     def original_sequence(self, sequence: int, direction: Direction) -> int:
         """Return the sender's sequence number for one of the rewritten stream, as an ICMP error quotes it."""
         stream = self._streams[direction]
         return stream.original(sequence) % MODULO if stream.first is not None else sequence
+
+    @staticmethod
+    def _vouch(segment: Segment, sender: Stream, receiver: Stream) -> list[bytes]:
+        """Acknowledge held octets in the receiver's place, if it has all that came before them."""
+        last = receiver.last
+        received = sender.original(last.ack) if last and last.flags & ACK else sender.first
+        position = sender.vouch(received or 0)
+        return [] if position is None else [acknowledgement(segment, position, receiver.last)]
 
     def _begin(self, segment: Segment, direction: Direction) -> Stream:
         """Take the position from a SYN, or from the first segment seen; a SYN with another number starts anew."""
@@ -102,7 +115,7 @@ class TcpRewriter:
         if old.first == first:
             return old
         stream = self._streams[direction] = Stream(first)
-        stream.mss, stream.last = old.mss, old.last
+        stream.mss, stream.last = old.mss, segment
         return stream
 
     def _read(self, segment: Segment, stream: Stream, start: int, direction: Direction) -> bool:
@@ -200,11 +213,18 @@ def checked(edits: object, size: int) -> list[Edit]:
     return result
 
 
-def acknowledgement(segment: Segment, position: int, peers_last: bytes | None) -> bytes:
+def _is_as_new(segment: Segment, last: Segment) -> bool:
+    """Whether a segment says no less than the last of its sender: an old one that comes late does."""
+    if not segment.flags & last.flags & ACK:
+        return not last.flags & ACK
+    ahead: int = (segment.ack - last.ack) % MODULO
+    return ahead < MODULO // 2
+
+
+def acknowledgement(segment: Segment, position: int, peer: Segment | None) -> bytes:
     """Return an ACK of `position` to a segment's sender as its peer would send it: window, timestamps if in use."""
     window, options = 0xFFFF, b""
-    if peers_last is not None:
-        peer = Segment(peers_last)
+    if peer is not None:
         window = peer.window
         mine, theirs = segment.timestamp, peer.timestamp
         if mine and theirs:

@@ -97,7 +97,8 @@ class Pipeline:
     def _moved(self, connection: Connection, path: Translation, data: bytes, state: int, now: float) -> bool:
         """Carry out a change of state; return whether the packet opens a new connection in place of this one."""
         if path.direction is Direction.ORIGINAL and connection.service.reopened[connection.state]:
-            if connection.service.opening[data[path.event_at]]:
+            late = connection.rewriter is not None and connection.rewriter.began_with(data)
+            if connection.service.opening[data[path.event_at]] and not late:
                 self.lifecycle.close(connection, "reused", now)
                 return True
         self.lifecycle.change_state(connection, state, now)

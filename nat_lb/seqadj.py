@@ -73,7 +73,10 @@ class SequenceMap:
         return position + shift
 
     def backward(self, image: int) -> int:
-        """Return the sender's position whose image this is; inside a replaced text that is the text's start."""
+        """Return the sender's position whose image this is; inside a replaced text that is the text's start.
+
+        What lies before the floor has been acknowledged, so a late old acknowledgement may say so.
+        """
         shift = self.shift
         for replacement in reversed(self.replacements):
             if image >= replacement.image_end:
@@ -81,7 +84,7 @@ class SequenceMap:
             if image > replacement.image_start:
                 return replacement.start
             shift = replacement.shift
-        return image - shift
+        return image - shift if self.floor is None else max(image - shift, self.floor)
 
     def render(self, start: int, data: bytes) -> tuple[int, bytes]:
         """Return the image of the octets `data` at `start`: where it begins in the rewritten stream, and its octets.

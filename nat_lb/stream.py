@@ -7,6 +7,7 @@ its image (`seqadj`). Positions are unwrapped sequence numbers.
 from __future__ import annotations
 
 from nat_lb.errors import PacketError
+from nat_lb.segment import Segment
 from nat_lb.seqadj import SequenceMap, unwrap
 from nat_lb.verdict import Reason
 
@@ -26,7 +27,7 @@ class Stream:
         self.map = SequenceMap()
         self.vouched: tuple[int, bytes] | None = None  # octets that the director acknowledged in the receiver's place
         self.mss: int | None = None  # the largest payload plus TCP options that the receiver takes, octets
-        self.last: bytes | None = None  # the sender's latest packet, for its window and timestamp
+        self.last: Segment | None = None  # the sender's latest, for its window and timestamp
 
     @property
     def idle(self) -> bool:
@@ -69,7 +70,11 @@ class Stream:
         if begin >= end:
             return b""
         if self.vouched and begin == self.vouched[0]:
-            return self.vouched[1][: end - begin]
+            vouched = self.vouched[1][: end - begin]
+            return vouched + self._kept_tail(begin + len(vouched), end)
+        return self._kept_tail(begin, end)
+
+    def _kept_tail(self, begin: int, end: int) -> bytes:
         base = self.next - len(self.tail)
         return self.tail[begin - base : end - base]
 
@@ -77,11 +82,20 @@ class Stream:
         """Forget the octets that are no longer needed."""
         self.tail = self.tail[len(self.tail) - (self.next - min(self.undecided, self.held)) :]
 
-    def vouch(self) -> int:
-        """Note that the director answers for all octets so far, and return the position to acknowledge."""
-        if self.vouched is None:
-            self.vouched = (self.held, self.tail[len(self.tail) - (self.next - self.held) :])
-        return self.vouched[0] + len(self.vouched[1])
+    def vouch(self, received: int) -> int | None:
+        """Note that the director answers for all octets so far, and return the position to acknowledge.
+
+        An acknowledgement covers all octets before it too, so those must be safe: the receiver acknowledged them (all
+        before `received`), or the director answers for them already. None if not; the sender has to send them first.
+        """
+        if received >= self.held:
+            self.vouched = (self.held, self._kept_tail(self.held, self.next))
+        elif self.vouched and self.held <= self.vouched[0] + len(self.vouched[1]):
+            start, octets = self.vouched
+            self.vouched = (start, octets + self._kept_tail(start + len(octets), self.next))
+        else:
+            return None
+        return self.next
 
     def acknowledge(self, image: int) -> int:
         """Return the acknowledgement to give to the sender for one of the rewritten stream."""

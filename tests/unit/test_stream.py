@@ -38,7 +38,7 @@ def test_held_octets_are_cut_off_and_come_with_those_that_complete_them() -> Non
 def test_vouched_octets_are_carried_along_until_they_are_acknowledged() -> None:
     stream = Stream(100)
     stream.admit(100, b"ta")
-    assert stream.vouch() == 102
+    assert stream.vouch(100) == 102
     stream.undecided = stream.held = 100
     stream.admit(102, b"il\n")
     stream.undecided = stream.held = stream.next

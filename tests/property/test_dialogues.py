@@ -1,0 +1,165 @@
+"""Payload rewriting between two TCP stacks: each side gets the other's stream, with every edit made exactly once.
+
+The box is the rewriter alone, without translation of addresses; the helper replaces the text in brackets by one of
+another length, in both directions, and holds what may become such a line.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable
+from ipaddress import ip_address
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nat_lb.errors import PacketError
+from nat_lb.flow import Direction, Endpoint
+from nat_lb.helper import Edit, Helper, Message, Peers
+from nat_lb.payload import Rewritten, TcpRewriter
+from nat_lb.testing.tcp_model import Stack, TcpModel, Write, lines
+from tests.property.test_tcp_model import CLIENT, SERVER
+
+MARK = b"227 "
+BRACKETS = re.compile(rb"\((\d+)\)")
+
+
+class Swap(Helper):
+    """Writes so many letters as the number in brackets says."""
+
+    name = "swap"
+
+    def holds(self, tail: bytes, direction: Direction) -> bool:
+        return tail.startswith(MARK) or MARK.startswith(tail)
+
+    def rewrite(self, message: Message) -> Iterable[Edit]:
+        found = BRACKETS.search(message.data) if message.data.startswith(MARK) else None
+        return [Edit(*found.span(1), swapped(found))] if found else []
+
+
+def swapped(found: re.Match[bytes]) -> bytes:
+    return b"v" * (int(found[1]) % 50)
+
+
+def rewritten(text: bytes) -> bytes:
+    """What the receiver must get."""
+    done = (
+        BRACKETS.sub(lambda m: b"(" + swapped(m) + b")", x, 1) if x.startswith(MARK) else x
+        for x in text.splitlines(True)
+    )
+    return b"".join(done)
+
+
+class Reservations:
+    """A ledger that nothing may be asked of; a fault is a failed test."""
+
+    stopped = False
+    now = 0.0
+
+    def begin(self) -> None:
+        pass
+
+    def fault(self, method: str, error: Exception) -> None:
+        raise AssertionError(f"{method} failed: {error!r}")
+
+    def expect_client(self, real: Endpoint, helper: str | None, any_client: bool) -> Endpoint:
+        raise NotImplementedError
+
+    def expect_server(self, client: Endpoint, helper: str | None) -> None:
+        raise NotImplementedError
+
+    def refuse(self, why: str) -> None:
+        raise NotImplementedError
+
+    undo = stop = begin
+
+
+class Box:
+    """The rewriter as a box that translates no addresses."""
+
+    def __init__(self) -> None:
+        peers = Peers(CLIENT, Endpoint(ip_address("203.0.113.100"), 21), SERVER)
+        self.rewriter = TcpRewriter(Swap(peers), peers, Reservations())
+
+    def __call__(self, packet: bytes, now: float) -> list[bytes]:
+        direction = Direction.ORIGINAL if packet[12:16] == CLIENT.address.packed else Direction.REPLY
+        try:
+            result = self.rewriter.rewrite(packet, direction, now)
+        except PacketError:
+            return []
+        return [*result.onward, *result.back] if isinstance(result, Rewritten) else [result]
+
+
+class Line(NamedTuple):
+    """One line of a dialogue, cut into several writes; its sender may wait for the other side's line before."""
+
+    text: bytes
+    cuts: tuple[int, ...]
+    waits: bool
+
+    def writes(self, turn: int) -> list[Write]:
+        places = sorted({0, len(self.text), *(cut % len(self.text) for cut in self.cuts)})
+        pieces = [self.text[a:b] for a, b in pairwise(places)]
+        return [Write(piece, after=lines(turn if self.waits else 0)) for piece in pieces]
+
+
+TEXTS = st.sampled_from(
+    [
+        b"227 Entering (7)\r\n",
+        b"227 (1234567890123)\r\n",
+        b"227 ok (0000049).\r\n",
+        b"227 ()\n",
+        b"227-(5)\r\n",
+        b"150 ok\r\n",
+        b"2" * 3000 + b"\n",
+    ]
+)
+LINES = st.lists(
+    st.builds(Line, TEXTS, st.tuples() | st.tuples(*[st.integers(0, 50)] * 3), st.booleans()), min_size=1, max_size=6
+)
+STACKS = st.fixed_dictionaries(
+    {
+        "mss": st.sampled_from([88, 536, 1460]),
+        "window": st.sampled_from([300, 5000, 65535]),
+        "sack": st.booleans(),
+        "timestamps": st.booleans(),
+        "nagle": st.booleans(),
+        "recut": st.booleans(),
+        "delayed_ack": st.booleans(),
+        "slow_reader": st.sampled_from([0.0, 0.2]),
+        "keepalive": st.sampled_from([0.0, 0.1]),
+    }
+)
+NETWORKS = st.fixed_dictionaries(
+    {
+        "loss": st.sampled_from([0.0, 0.1]),
+        "duplicate": st.sampled_from([0.0, 0.1]),
+        "reorder": st.sampled_from([0.0, 0.2]),
+        "corrupt": st.sampled_from([0.0, 0.05]),
+    }
+)
+
+
+def script(dialogue: list[Line], first: int) -> list[Write]:
+    return [write for turn, line in enumerate(dialogue) for write in line.writes(turn + first)]
+
+
+@settings(max_examples=300, deadline=None)
+@given(LINES, LINES, STACKS, STACKS, NETWORKS, st.integers(0, 2**32))
+def test_each_stream_arrives_with_every_edit_made_once(
+    asked: list[Line],
+    answered: list[Line],
+    one: dict[str, Any],
+    other: dict[str, Any],
+    network: dict[str, Any],
+    seed: int,
+) -> None:
+    count = min(len(asked), len(answered))
+    client = Stack(CLIENT, SERVER, script(asked[:count], 0), **one)
+    server = Stack(SERVER, CLIENT, script(answered[:count], 1), **other)
+    result = TcpModel(client, server, Box(), random.Random(seed), **network).run()
+    assert result.server_received == rewritten(b"".join(line.text for line in asked[:count]))
+    assert result.client_received == rewritten(b"".join(line.text for line in answered[:count]))
