@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from nat_lb.plugins import Registry
+from nat_lb.testing.conformance import SchedulerConformance
 from nat_lb.testing.packets import SYN
 from nat_lb.testing.scenario import Scenario
 
@@ -75,3 +76,12 @@ def test_configuration_on_the_page_sends_clients_to_the_quicker_server(
 def test_test_on_the_page_passes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SOURCES))
     run(blocks("python")[3])["test_quicker_server_gets_most_connections"](tmp_path)
+
+
+def test_suite_on_the_page_is_the_one_that_the_example_passes() -> None:
+    suite = run(blocks("python")[4])["TestLeastResponseTime"]
+    test = (SOURCES.parent / "tests" / "test_conformance.py").read_text()
+    assert issubclass(suite, SchedulerConformance)
+    assert f'scheduler = "{suite.scheduler}"' in test
+    assert f'"file": "{suite.options["file"]}"' in test
+    assert "claims = (FAIR_BY_WEIGHT,)" in test
