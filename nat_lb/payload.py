@@ -92,7 +92,7 @@ class TcpRewriter:
 
     def began_with(self, data: bytes) -> bool:
         """Whether a client's SYN is the one that opened this connection, come late, and no new beginning."""
-        return self._streams[Direction.ORIGINAL].first == Segment(data).seq + 1
+        return bool(self._streams[Direction.ORIGINAL].first == Segment(data).seq + 1)
 
     def original_sequence(self, sequence: int, direction: Direction) -> int:
         """Return the sender's sequence number for one of the rewritten stream, as an ICMP error quotes it."""

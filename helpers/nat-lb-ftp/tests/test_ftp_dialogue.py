@@ -363,16 +363,6 @@ def test_further_own_addresses_mean_the_same_real_server() -> None:
     assert (dialogue.to_real, dialogue.refused) == (["10.77.0.11:1234"], [])
 
 
-def test_transfers_between_servers_work_when_allowed() -> None:
-    dialogue = Dialogue(allow_foreign_port_address=True)
-    dialogue.client(b"PORT 198,51,100,7,15,160\r\n", b"PORT 198,51,100,7,0,80\r\n", b"EPRT |2|fd00::1|4000|\r\n")
-    assert dialogue.to_client == ["198.51.100.7:4000"]
-    assert dialogue.refused == [
-        "PORT names port 80, below 1024",
-        "EPRT names [fd00::1]:4000 but the client is 203.0.113.10 (bounce attempt)",
-    ]
-
-
 def test_lowest_port_of_a_data_connection_can_be_set() -> None:
     dialogue = Dialogue(minimum_port=20)
     dialogue.client(b"PORT 203,0,113,10,0,20\r\n", b"PORT 203,0,113,10,0,19\r\n")

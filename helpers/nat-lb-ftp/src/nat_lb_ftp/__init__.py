@@ -45,9 +45,6 @@ class FtpOptions(Options):
         default=(),
         description="Addresses that a 227 may name besides the real server's own. The real server itself is meant.",
     )
-    allow_foreign_port_address: bool = Field(
-        default=False, description="PORT and EPRT may name another host than the client, for transfers between servers."
-    )
     minimum_port: int = Field(default=1024, ge=1, le=65535, description="The lowest port of a data connection.")
 
 
@@ -92,8 +89,7 @@ class Ftp(Helper):
 
     def _expect_server(self, message: Message, verb: str, endpoint: Endpoint) -> None:
         client = self.peers.client.address
-        allowed = self.settings.allow_foreign_port_address and endpoint.address.version == client.version
-        if endpoint.address != client and not allowed:
+        if endpoint.address != client:
             raise RefusalError(f"{verb} names {endpoint} but the client is {client} (bounce attempt)")
         self._check_port(verb, endpoint.port)
         message.expect_server(endpoint)
