@@ -19,7 +19,8 @@ demo: build-packages lab-packages $(STAMP)
 	scripts/as-root $(BIN)/nat-lb demo
 
 test: lint lab-packages
-	scripts/as-root $(BIN)/pytest
+	scripts/as-root $(BIN)/pytest -m "not live" -n 2 --dist loadfile
+	scripts/as-root $(BIN)/pytest -m live
 
 lint: build-packages $(STAMP)
 	$(BIN)/ruff check .
