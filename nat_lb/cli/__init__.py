@@ -15,7 +15,7 @@ import click
 from nat_lb import __version__
 from nat_lb.errors import ConfigError, NatLbError
 
-_COMMANDS = ("run", "check", "plugins", "replay", "demo")
+_COMMANDS = ("run", "check", "plugins", "new", "replay", "demo")
 
 
 class _Commands(click.Group):

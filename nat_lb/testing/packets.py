@@ -16,7 +16,8 @@ from nat_lb.segment import ACK, FIN, PSH, RST, SYN, URG
 
 __all__ = [
     "ACK", "FIN", "PSH", "RST", "SYN", "URG",
-    "checksums_are_right", "describe", "echo", "endpoint", "icmp_error", "tcp", "udp", "with_extra_header", "with_hops",
+    "checksums_are_right", "describe", "echo", "endpoint", "icmp_error", "tcp", "transport", "udp",
+    "with_extra_header", "with_hops",
 ]  # fmt: skip
 
 _CHECKSUM_AT = {TCP: 16, UDP: 6, ICMP: 2, ICMPV6: 2}
@@ -44,15 +45,25 @@ def tcp(
     """Return a TCP segment; `flags` such as `SYN | ACK`, `options` in whole words of four octets."""
     header = (20 + len(options)) // 4 << 4
     rest = struct.pack("!LLBBHHH", seq % 2**32, ack % 2**32, header, flags, 65535, 0, 0) + options + payload
-    return _transport(source, destination, TCP, rest)
+    return transport(source, destination, TCP, rest, checksum_at=_CHECKSUM_AT[TCP])
 
 
 def udp(source: str, destination: str, payload: bytes = b"", *, checksummed: bool = True) -> bytes:
     """Return a UDP datagram; with `checksummed=False` its checksum is 0, which says that there is none (RFC 768)."""
     rest = struct.pack("!HH", 8 + len(payload), 0) + payload
-    packet = _transport(source, destination, UDP, rest)
+    packet = transport(source, destination, UDP, rest, checksum_at=_CHECKSUM_AT[UDP])
     at = Packet(packet).offset + 6
     return packet if checksummed else packet[:at] + b"\0\0" + packet[at + 2 :]
+
+
+def transport(source: str, destination: str, protocol: int, rest: bytes, *, checksum_at: int) -> bytes:
+    """Return a packet of any protocol that has ports as TCP has them; `rest` is what follows the ports.
+
+    `checksum_at` is the offset of the checksum, which counts the pseudo-header, in the transport header.
+    """
+    (from_, from_port), (to, to_port) = endpoint(source).packed, endpoint(destination).packed
+    body = from_port + to_port + rest
+    return build(from_, to, protocol, sealed(body, checksum_at, pseudo_sum(from_, to, protocol, len(body))))
 
 
 def icmp_error(source: str, destination: str, kind: tuple[int, int], quoted: bytes, *, value: int = 0) -> bytes:
@@ -118,12 +129,6 @@ def _checked(header: bytearray) -> bytes:
     header[10:12] = b"\0\0"
     header[10:12] = checksum(header).to_bytes(2, "big")
     return bytes(header)
-
-
-def _transport(source: str, destination: str, protocol: int, rest: bytes) -> bytes:
-    (from_, from_port), (to, to_port) = endpoint(source).packed, endpoint(destination).packed
-    body = from_port + to_port + rest
-    return build(from_, to, protocol, sealed(body, _CHECKSUM_AT[protocol], pseudo_sum(from_, to, protocol, len(body))))
 
 
 def _icmp(source: str, destination: str, body: bytes) -> bytes:

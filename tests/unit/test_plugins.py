@@ -147,8 +147,9 @@ def test_entry_point_that_names_nothing_is_a_problem_of_its_plugin(shelf: Shelf)
     module = shelf.install("part", "", entries=("part = MODULE.inner",))
     problems = shelf.registry().problems
     assert problems[0] == (
-        'acme-gone 1.0: plugin "gone" (acme_not_there) cannot be used: its entry point names the module acme_not_there, '
-        "and there is no acme_not_there. Reinstall the distribution, or ask its author to correct the entry point."
+        'acme-gone 1.0: plugin "gone" (acme_not_there) cannot be used: its entry point names the module '
+        "acme_not_there, and there is no acme_not_there. Reinstall the "
+        "distribution, or ask its author to correct the entry point."
     )
     assert ":missing, and the module has no missing. Ask its author to correct the entry point." in problems[1]
     assert f"names the module {module}.inner, and there is no {module}.inner." in problems[2]
@@ -198,7 +199,9 @@ def test_plugin_that_admits_this_version_is_loaded(shelf: Shelf, requirement: st
 
 
 def test_plugin_lists_the_hooks_that_it_implements(shelf: Shelf) -> None:
-    source = "@hookimpl\ndef nat_lb_schedule(service):\n    pass\n@hookimpl\ndef nat_lb_connection_opened():\n    pass\n"
+    source = (
+        "@hookimpl\ndef nat_lb_schedule(service):\n    pass\n@hookimpl\ndef nat_lb_connection_opened():\n    pass\n"
+    )
     shelf.install("watch", SCHEDULER.format(name="watch") + source)
     listed = info(shelf.registry(), "watch").registers
     assert listed == ["scheduler watch", "hook nat_lb_connection_opened", "hook nat_lb_schedule"]
