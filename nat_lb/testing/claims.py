@@ -10,6 +10,15 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NoReturn
 
+from hypothesis import Phase, settings
+
+# One fault at a time, told without what Hypothesis makes of the lines it ran through.
+SEARCH = settings(
+    deadline=None,
+    report_multiple_bugs=False,
+    phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.target, Phase.shrink),
+)
+
 
 class Claim(Enum):
     """One promise that some schedulers make and others do not."""

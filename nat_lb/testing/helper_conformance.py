@@ -30,7 +30,7 @@ from nat_lb.director import Director
 from nat_lb.errors import ConfigError
 from nat_lb.flow import Direction
 from nat_lb.helper import Helper
-from nat_lb.testing.claims import fail
+from nat_lb.testing.claims import SEARCH, fail
 from nat_lb.testing.dialogue import WHO, Connects, Dialogue, Says, Step, client_says, server_says
 from nat_lb.testing.helper_play import Play, Variation, deep_size, registry_with
 from nat_lb.testing.installed import check_found, class_of
@@ -64,7 +64,7 @@ class HelperConformance:
     distribution: ClassVar[str] = ""  # nat-lb-NAME if empty
     most_held: ClassVar[int] = 65536  # octets of incomplete messages that one direction may keep
     most_memory: ClassVar[int] = 65536  # octets that the helper's own object may take
-    search: ClassVar[settings] = settings(max_examples=100, deadline=None)
+    search: ClassVar[settings] = settings(SEARCH, max_examples=100)
 
     @classmethod
     def helper_class(cls) -> type[Helper]:

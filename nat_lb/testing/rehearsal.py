@@ -82,6 +82,13 @@ class Rehearsal:
         overloaded = ", which makes it overloaded" if server.overloaded else ""
         self.journal.append(f"set upper_threshold of {self.name(server)} to {connections}{overloaded}")
 
+    def overload(self, at: int) -> None:
+        """Give a real server as many connections as its upper threshold allows; the scheduler is not told."""
+        if not self.servers[at].connections:
+            self.open(self.servers[at])
+            self.journal.append(f"open a connection to {self.name(self.servers[at])}")
+        self.limit(at, self.servers[at].connections)
+
     def open(self, server: RealServer) -> None:
         """Count a new connection to a real server."""
         server.count(1, 0)

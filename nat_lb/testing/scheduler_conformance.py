@@ -25,7 +25,7 @@ from nat_lb.director import Director
 from nat_lb.errors import ConfigError
 from nat_lb.flow import FlowKey
 from nat_lb.scheduler import Scheduler, ServiceView
-from nat_lb.testing.claims import Claim, fail
+from nat_lb.testing.claims import SEARCH, Claim, fail
 from nat_lb.testing.installed import REALS, VIRTUAL, check_found, class_of, registry, toml_table
 from nat_lb.testing.packets import SYN
 from nat_lb.testing.rehearsal import VIRTUAL as SERVICE
@@ -48,7 +48,7 @@ class SchedulerConformance:
     tolerance: ClassVar[float] = 0.0  # of fairness: a server's connections may differ by this share of all
     most_moved: ClassVar[float] = 0.1  # share of the clients that MOVES_FEW may move besides those that have to
     distribution: ClassVar[str] = ""  # nat-lb-NAME if empty
-    search: ClassVar[settings] = settings(max_examples=30, stateful_step_count=30, deadline=None)
+    search: ClassVar[settings] = settings(SEARCH, max_examples=30, stateful_step_count=30)
 
     @classmethod
     def scheduler_class(cls) -> type[Scheduler]:

@@ -71,6 +71,13 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @precondition(has_servers)
     @rule(which=WHICH)
+    def overload_server(self, which: int) -> None:
+        """A real server reaches its threshold."""
+        for rehearsal in self.rehearsals:
+            rehearsal.overload(which % len(rehearsal.servers))
+
+    @precondition(has_servers)
+    @rule(which=WHICH)
     def close_connection(self, which: int) -> None:
         """A client leaves."""
         for rehearsal in self.rehearsals:
