@@ -48,7 +48,7 @@ class SchedulerConformance:
     tolerance: ClassVar[float] = 0.0  # of fairness: a server's connections may differ by this share of all
     most_moved: ClassVar[float] = 0.1  # share of the clients that MOVES_FEW may move besides those that have to
     distribution: ClassVar[str] = ""  # nat-lb-NAME if empty
-    search: ClassVar[settings] = settings(SEARCH, max_examples=30, stateful_step_count=30)
+    search: ClassVar[settings] = settings(SEARCH, max_examples=50, stateful_step_count=30)
 
     @classmethod
     def scheduler_class(cls) -> type[Scheduler]:

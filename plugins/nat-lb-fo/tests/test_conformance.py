@@ -1,4 +1,4 @@
-"""The scheduler "fo" against what every scheduler owes, and what it claims."""
+"""The scheduler "fo" against what every scheduler owes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scheduler "lblcr" against what every scheduler owes, and what it claims."""
+"""The scheduler "lblcr" against what every scheduler owes."""
 
 from __future__ import annotations
 
@@ -9,4 +9,4 @@ from nat_lb.testing.conformance import SchedulerConformance
 
 class TestReplication(SchedulerConformance):
     scheduler = "lblcr"
-    options: ClassVar[dict[str, Any]] = {"expiry": 3600.0, "size": 2}
+    options: ClassVar[dict[str, Any]] = {"size": 16}

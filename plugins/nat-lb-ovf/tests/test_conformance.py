@@ -1,4 +1,4 @@
-"""The scheduler "ovf" against what every scheduler owes, and what it claims."""
+"""The scheduler "ovf" against what every scheduler owes."""
 
 from __future__ import annotations
 
