@@ -1,7 +1,7 @@
 """Fallback: another scheduler in the place of one that fails or takes too long.
 
-The law: Python cannot interrupt a scheduler, so a decision that comes late is used and counted; a scheduler that is
-late again and again is left alone for a while, and its fallback decides. One that fails is replaced for that decision.
+The law: a scheduler that fails or takes longer than its budget is replaced for that decision, and counted. Python cannot
+interrupt it, so one that is late again and again is left alone for a while, and its fallback decides at once.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ REST = 60.0  # seconds for which it decides
 class Fallback:
     """What one service does about its scheduler's faults.
 
-    `counts` has decisions: "failed" ones that the fallback took instead, "late" ones that were used, and "resting"
-    ones that the fallback took while the scheduler was left alone.
+    `counts` has decisions: "failed" and "late" ones, and "resting" ones that the fallback took while the scheduler was
+    left alone.
     """
 
     def __init__(self, scheduler: Scheduler | None = None, budget: float = 0.0) -> None:
@@ -34,13 +34,17 @@ class Fallback:
         """Whether the service's own scheduler is left alone at this moment."""
         return self.scheduler is not None and now < self._rests_until
 
+    def is_late(self, took: float) -> bool:
+        """Whether a decision took longer than the budget; in seconds."""
+        return 0 < self.budget < took
+
     def trust(self) -> None:
         """Forget that the scheduler was late: it is another one now."""
         self._late_in_a_row, self._rests_until = 0, float("-inf")
 
     def is_too_late(self, took: float, now: float) -> bool:
         """Take note of how long a decision took, in seconds; return whether that was once too often."""
-        if not self.budget or took <= self.budget:
+        if not self.is_late(took):
             self._late_in_a_row = 0
             return False
         self.counts["late"] += 1

@@ -65,8 +65,8 @@ class Lifecycle:
     def choose(self, service: VirtualService, key: bytes, now: float) -> RealServer | None:
         """Return the real server for a new connection.
 
-        If that raises, or chooses a foreign server (PluginError), the service's fallback decides. Raises what a plugin
-        raises if there is none.
+        If that raises, chooses a foreign server (PluginError) or takes too long, the service's fallback decides. Raises
+        what a plugin raises if there is none.
         """
         flow = FlowKey.from_bytes(key)
         service.now = now
@@ -75,7 +75,8 @@ class Lifecycle:
             if remembered is not None:
                 return remembered
         fallback = service.fallback
-        if fallback.is_in_charge(now):
+        resting = fallback.is_in_charge(now)
+        if resting:
             fallback.counts["resting"] += 1
         started = self.clock()
         try:
@@ -86,8 +87,11 @@ class Lifecycle:
             self.faults.report("nat_lb_schedule", service.name, error, now)
             fallback.counts["failed"] += 1
             return self._own(service, fallback.scheduler.schedule(flow))
-        if fallback.is_too_late(took := self.clock() - started, now):
+        took = self.clock() - started
+        if fallback.is_too_late(took, now):
             self._tell_late(service, took)
+        if fallback.scheduler is not None and not resting and fallback.is_late(took):
+            return self._own(service, fallback.scheduler.schedule(flow))
         return chosen
 
     def _own(self, service: VirtualService, chosen: RealServer | None) -> RealServer | None:

@@ -88,12 +88,12 @@ def test_failing_scheduler_without_a_fallback_costs_the_packet(shelf: Shelf) -> 
     play.s.client("202.100.1.2:3000").sends(SYN).expect_dropped("plugin-fault")
 
 
-def test_late_decisions_are_used_and_the_third_brings_the_fallback(
+def test_late_decisions_are_replaced_and_the_third_lets_the_scheduler_rest(
     play: Play, caplog: pytest.LogCaptureFixture
 ) -> None:
     play.moody.took = 0.025
     with caplog.at_level(logging.WARNING):
-        assert play.servers(5) == "22223"
+        assert play.servers(5) == "23232"
     assert play.service.fallback.counts == {"late": 3, "resting": 2}
     assert caplog.messages == [
         'web: scheduler "moody" (acme-moody) took 25.0 ms, budget 10.0 ms, 3 times in a row - "rr" decides for 60 s'
@@ -116,7 +116,7 @@ def test_late_scheduler_without_a_fallback_goes_on_and_is_told_once_a_minute(
 
 def test_reload_with_another_scheduler_ends_the_rest_of_the_late_one(play: Play) -> None:
     play.moody.took = 1.0
-    assert play.servers(4) == "2222"
+    assert play.servers(4) == "2323"
     assert play.service.fallback.counts["resting"] == 1
     play.s.reload(SERVICE.replace("moody", "wrr").replace("MORE", 'fallback_scheduler = "rr"'))
     play.servers(2)
