@@ -42,6 +42,24 @@ class Plan(ABC):
     def choose(self, flow: FlowKey) -> RealServer | None:
         """Return the usable real server for a new connection, or None if the plan has none."""
 
+    def explain(self, flow: FlowKey) -> str:
+        """Say how `choose` would decide about a flow now, in a line, and change nothing.
+
+        Called before `choose`, only where somebody asks why (`nat-lb replay --explain`).
+        """
+        return type(self).__name__
+
+
+def _told(server: RealServer) -> str:
+    """Name a real server, and say what is wrong with it if it may not be chosen."""
+    if server.usable:
+        return str(server)
+    return f"{server} ({'overloaded' if server.weight > 0 else 'quiesced'})"
+
+
+def _listed(servers: Sequence[RealServer]) -> str:
+    return ", ".join(map(_told, servers)) or "nobody"
+
 
 class Cycle(Plan):
     """Take the entries of `order` in turn, past those that are not usable."""
@@ -57,6 +75,14 @@ class Cycle(Plan):
                 self.position = at + 1
                 return self.order[at]
         return None
+
+    def explain(self, flow: FlowKey) -> str:
+        turn = [(self.position + step) % len(self.order) for step in range(len(self.order))]
+        steps = next((step for step, at in enumerate(turn) if self.order[at].usable), len(turn))
+        past = f", past {_listed([self.order[at] for at in turn[:steps]])}" if steps else ""
+        if steps == len(turn):
+            return f"Cycle: nobody's turn{past}"
+        return f"Cycle: the turn of entry {turn[steps] + 1} of {len(turn)}, {self.order[turn[steps]]}{past}"
 
 
 class HashTable(Plan):
@@ -88,6 +114,25 @@ class HashTable(Plan):
             if chosen is not None and chosen.usable:
                 return chosen
         return None
+
+    def explain(self, flow: FlowKey) -> str:
+        if not self.slots:
+            return "HashTable: no slots"
+        first = self.key(flow, 0)
+        chosen = self.slots[first]
+        found = _told(chosen) if chosen is not None else "empty"
+        told = f"HashTable: {flow} hashes to slot {first} of {len(self.slots)}, {found}"
+        if (chosen is not None and chosen.usable) or not self.fallback:
+            return told
+        return f"{told}; {self._explain_second(flow, first)}"
+
+    def _explain_second(self, flow: FlowKey, first: int) -> str:
+        for step in range(len(self.slots)):
+            at = self.key(flow, (first + step) % len(self.slots))
+            chosen = self.slots[at]
+            if chosen is not None and chosen.usable:
+                return f"fallback to slot {at}, {chosen}, at try {step + 1}"
+        return f"no slot has a usable server in {len(self.slots)} tries"
 
 
 class Load(Enum):
@@ -134,6 +179,18 @@ class LeastLoad(Plan):
                 best = server
         return best
 
+    def explain(self, flow: FlowKey) -> str:
+        best = self.choose(flow)
+        if best is None:
+            return f"LeastLoad: nobody is usable, {_listed(self.servers)}"
+        idle = ", the first that is idle" if self.idle_first and not best.active else ""
+        return f"LeastLoad: {best}{idle}; {', '.join(map(self._cost, self.servers))}"
+
+    def _cost(self, server: RealServer) -> str:
+        if not server.usable:
+            return _told(server)
+        return f"{server} costs {self.load.of(server)}{f'/{server.weight}' if self.weighted else ''}"
+
     def _is_less(self, server: RealServer, best: RealServer) -> bool:
         if not self.weighted:
             return self.load.of(server) < self.load.of(best)
@@ -158,6 +215,16 @@ class Heaviest(Plan):
             if best is None or server.weight > best.weight:
                 best = server
         return best
+
+    def explain(self, flow: FlowKey) -> str:
+        spilled = [s for s in self.servers if self.spill and s.usable and s.active > s.weight]
+        over = f"; over their weight: {_listed(spilled)}" if spilled else ""
+        best = self.choose(flow)
+        if best is None:
+            return f"Heaviest: nobody, of {_listed(self.servers)}{over}"
+        unusable = [server for server in self.servers if not server.usable]
+        past = f"; past {_listed(unusable)}" if unusable else ""
+        return f"Heaviest: {best}, weight {best.weight}{past}{over}"
 
 
 class Scheduler(ABC):
@@ -197,3 +264,12 @@ class Scheduler(ABC):
         if self._plan is None:
             raise NotImplementedError(f'scheduler "{self.name}" has neither a plan nor a schedule() of its own')
         return self._plan.choose(flow)
+
+    def explain(self, flow: FlowKey) -> str:
+        """Say how `schedule` would decide about a flow now, in a line, and change nothing.
+
+        The plan explains itself; override it for a scheduler that is code.
+        """
+        if self._plan is None:
+            return f"{type(self).__name__}.schedule() decides by code"
+        return self._plan.explain(flow)
