@@ -1,7 +1,7 @@
 """Fallback: another scheduler in the place of one that fails or takes too long.
 
-The law: a scheduler that fails or takes longer than its budget is replaced for that decision, and counted. Python cannot
-interrupt it, so one that is late again and again is left alone for a while, and its fallback decides at once.
+The law: a scheduler that fails or takes longer than its budget is replaced for that decision, and counted. Python
+cannot interrupt it, so one that is late again and again is left alone for a while, and its fallback decides at once.
 """
 
 from __future__ import annotations

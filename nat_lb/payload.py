@@ -25,7 +25,7 @@ from nat_lb.flow import Direction
 from nat_lb.helper import Edit, Helper, Message, Peers, Registrar
 from nat_lb.nat import transport_is_trustworthy
 from nat_lb.packet import TCP
-from nat_lb.segment import ACK, FIN, MODULO, PSH, SYN, URG, Segment
+from nat_lb.segment import ACK, FIN, MODULO, PSH, SYN, URG, Segment, is_bare_ack
 from nat_lb.stream import Stream
 from nat_lb.verdict import Reason
 
@@ -75,16 +75,19 @@ class TcpRewriter:
         """Return what a plain packet becomes, addresses untouched; raises PacketError if it may not pass."""
         self._ledger.now = now
         sender, receiver = self._streams[direction], self._streams[1 - direction]
+        if sender.idle and receiver.idle and sender.first is not None and is_bare_ack(data):
+            sender.note(data)
+            return data
         segment = Segment(data)
-        if sender.last is None or _is_as_new(segment, sender.last):
-            sender.last = segment
+        sender.note(data)
         if segment.flags & SYN or sender.first is None:
             sender = self._begin(segment, direction)
-        elif segment.flags & ~PSH == ACK and not segment.payload and sender.idle and receiver.idle:
-            return data
         start = sender.position(segment.seq + (1 if segment.flags & SYN else 0))
         begin = sender.earliest_unpassed(start)
         stuck = self._read(segment, sender, start, direction)
+        if begin == start and sender.idle and receiver.idle:
+            sender.trim()
+            return data
         onward = self._onward(segment, sender, receiver, start, begin)
         back = self._vouch(segment, sender, receiver) if stuck else []
         sender.trim()
@@ -102,8 +105,7 @@ class TcpRewriter:
     @staticmethod
     def _vouch(segment: Segment, sender: Stream, receiver: Stream) -> list[bytes]:
         """Acknowledge held octets in the receiver's place, if it has all that came before them."""
-        last = receiver.last
-        received = sender.original(last.ack) if last and last.flags & ACK else sender.first
+        received = sender.first if receiver.acked is None else sender.original(receiver.acked)
         position = sender.vouch(received or 0)
         return [] if position is None else [acknowledgement(segment, position, receiver.last)]
 
@@ -115,7 +117,8 @@ class TcpRewriter:
         if old.first == first:
             return old
         stream = self._streams[direction] = Stream(first)
-        stream.mss, stream.last = old.mss, segment
+        stream.mss = old.mss
+        stream.note(segment.data)
         return stream
 
     def _read(self, segment: Segment, stream: Stream, start: int, direction: Direction) -> bool:
@@ -213,18 +216,11 @@ def checked(edits: object, size: int) -> list[Edit]:
     return result
 
 
-def _is_as_new(segment: Segment, last: Segment) -> bool:
-    """Whether a segment says no less than the last of its sender: an old one that comes late does."""
-    if not segment.flags & last.flags & ACK:
-        return not last.flags & ACK
-    ahead: int = (segment.ack - last.ack) % MODULO
-    return ahead < MODULO // 2
-
-
-def acknowledgement(segment: Segment, position: int, peer: Segment | None) -> bytes:
+def acknowledgement(segment: Segment, position: int, peers_last: bytes | None) -> bytes:
     """Return an ACK of `position` to a segment's sender as its peer would send it: window, timestamps if in use."""
     window, options = 0xFFFF, b""
-    if peer is not None:
+    if peers_last is not None:
+        peer = Segment(peers_last)
         window = peer.window
         mine, theirs = segment.timestamp, peer.timestamp
         if mine and theirs:

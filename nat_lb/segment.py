@@ -126,3 +126,15 @@ class Segment:
         body = ports + struct.pack("!LLBBHHH", seq % MODULO, ack % MODULO, words, flags, window, 0, 0) + options
         body = sealed(body, 16, pseudo_sum(self.destination, self.source, TCP, len(body)))
         return build(self.destination, self.source, TCP, body, flags=_DONT_FRAGMENT)
+
+
+def is_bare_ack(data: bytes) -> bool:
+    """Whether a plain packet, at least a TCP header long, is an acknowledgement without payload and nothing else."""
+    at = IPV4_HEADER if data[0] == 0x45 else IPV6_HEADER
+    return data[at + 13] & ~PSH == ACK and len(data) == at + (data[at + 12] >> 4) * 4
+
+
+def acknowledged_in(data: bytes) -> int | None:
+    """Return the acknowledgement number of a plain packet that is at least a TCP header long, None if it has none."""
+    at = IPV4_HEADER if data[0] == 0x45 else IPV6_HEADER
+    return int.from_bytes(data[at + 8 : at + 12], "big") if data[at + 13] & ACK else None

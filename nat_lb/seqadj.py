@@ -52,9 +52,10 @@ class SequenceMap:
         self.floor: int | None = None  # positions before it are no longer known
         self.acknowledged: int | None = None  # the receiver's highest acknowledgement, in the sender's positions
 
-    def __bool__(self) -> bool:
-        """Whether anything ever moved."""
-        return bool(self.replacements) or self.shift != 0
+    @property
+    def still(self) -> bool:
+        """Whether nothing ever moved."""
+        return not self.replacements and not self.shift
 
     def record(self, start: int, end: int, text: bytes) -> None:
         """Remember a replacement; positions ascend and do not overlap."""

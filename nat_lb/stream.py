@@ -7,7 +7,7 @@ its image (`seqadj`). Positions are unwrapped sequence numbers.
 from __future__ import annotations
 
 from nat_lb.errors import PacketError
-from nat_lb.segment import Segment
+from nat_lb.segment import MODULO, acknowledged_in
 from nat_lb.seqadj import SequenceMap, unwrap
 from nat_lb.verdict import Reason
 
@@ -15,7 +15,7 @@ from nat_lb.verdict import Reason
 class Stream:
     """State of one direction; `first` is the position of the first octet, None while it is not known."""
 
-    __slots__ = ("first", "held", "last", "map", "mss", "next", "overlong", "tail", "undecided", "vouched")
+    __slots__ = ("acked", "first", "held", "last", "map", "mss", "next", "overlong", "tail", "undecided", "vouched")
 
     def __init__(self, first: int | None = None) -> None:
         self.first = first
@@ -27,17 +27,24 @@ class Stream:
         self.map = SequenceMap()
         self.vouched: tuple[int, bytes] | None = None  # octets that the director acknowledged in the receiver's place
         self.mss: int | None = None  # the largest payload plus TCP options that the receiver takes, octets
-        self.last: Segment | None = None  # the sender's latest, for its window and timestamp
+        self.last: bytes | None = None  # the sender's latest packet, for its window and timestamp
+        self.acked: int | None = None  # what it acknowledges, None if nothing
 
     @property
     def idle(self) -> bool:
         """Whether nothing moved and nothing is held, so that headers pass as they are."""
-        return self.held == self.next and self.vouched is None and not self.map
+        return self.held == self.next and self.vouched is None and self.map.still
 
     @property
     def pending(self) -> bytes:
         """The octets of the incomplete message."""
         return self.tail[len(self.tail) - (self.next - self.undecided) :]
+
+    def note(self, data: bytes) -> None:
+        """Keep the sender's packet as its latest, unless it is an old one that comes late."""
+        ack = acknowledged_in(data)
+        if self.acked is None or (ack is not None and (ack - self.acked) % MODULO < MODULO // 2):
+            self.last, self.acked = data, ack
 
     def position(self, sequence: int) -> int:
         """Return the position of a sequence number that the sender wrote."""

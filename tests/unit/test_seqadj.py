@@ -12,9 +12,9 @@ def test_sequence_numbers_are_unwrapped_to_the_nearest_position() -> None:
     assert unwrap(0, 3 * 2**32 + 1) == 3 * 2**32
 
 
-def test_untouched_map_changes_nothing_and_is_false() -> None:
+def test_untouched_map_changes_nothing_and_is_still() -> None:
     untouched = SequenceMap()
-    assert not untouched
+    assert untouched.still
     assert (untouched.forward(9), untouched.backward(9)) == (9, 9)
     assert untouched.render(9, b"data") == (9, b"data")
 
