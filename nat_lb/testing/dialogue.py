@@ -216,9 +216,10 @@ class _Recording:
 
     def _opened(self, flow: FlowKey, parent: FlowKey) -> None:
         self._next[flow] = 0
-        if flow.source.address == parent.source.address:
+        ends = flow.source.address, flow.destination.address
+        if ends == (parent.source.address, parent.destination.address):
             self.events.append((("connects", Direction.ORIGINAL), b"", flow))
-        elif flow.destination.address == parent.source.address:
+        elif ends == (parent.destination.address, parent.source.address):
             self.events.append((("connects", Direction.REPLY), b"", flow))
 
     def _said(self, flow: FlowKey, segment: Segment, sender: Direction) -> None:

@@ -203,7 +203,7 @@ class HelperConformance:
             "\n".join(
                 [
                     f"{self._title}: dialogue {name!r} did not come to its end: {failure}",
-                    *(f"  {line}" for line in (stuck, _position(play), again) if line),
+                    *(f"  {line}" for line in (stuck, _position(play), _refused(play), again) if line),
                     f"  last packets:\n{packets}",
                 ]
             )
@@ -235,6 +235,7 @@ class HelperConformance:
             f"first difference: octet {at} of what the {writer} wrote in all, as it arrived",
             f"expected: {expected[begin : at + 50]!r}",
             f"found:    {found[begin : at + 50]!r}",
+            _refused(play),
             again,
         )
 
@@ -301,6 +302,11 @@ def _step_at(dialogue: Dialogue, sender: Direction, octet: int) -> tuple[int, Sa
             if octet < end:
                 return number, step
     return 0, None
+
+
+def _refused(play: Play) -> str:
+    """Say what the helper refused, if anything."""
+    return f"the helper refused: {'; '.join(play.refusals.lines[-3:])}" if play.refusals.lines else ""
 
 
 def _position(play: Play) -> str:

@@ -7,6 +7,7 @@ the next is written down in a `Variation`, which makes the same play again.
 from __future__ import annotations
 
 import copy
+import logging
 import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +31,8 @@ from nat_lb.verdict import NotForwarded
 
 EPOCH = 1000.0  # seconds; the director's time when a play begins
 SCHEDULER = "conformance"
+
+log = logging.getLogger("nat_lb.helpers")
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,28 @@ def registry_with(**offers: Mapping[str, type[Any]]) -> Registry:
     return result
 
 
+class Refusals(logging.Handler):
+    """Keeps the helper's refusals to itself while a play lasts; hundreds of plays would flood a test's log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self.propagated = log.propagate
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.getMessage() not in self.lines[-20:]:
+            self.lines.append(record.getMessage())
+
+    def __enter__(self) -> Refusals:
+        log.addHandler(self)
+        self.propagated, log.propagate = log.propagate, False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        log.removeHandler(self)
+        log.propagate = self.propagated
+
+
 class Play:
     """One run of one dialogue; `run` raises AssertionError if an end sees what no sound peer would send."""
 
@@ -104,6 +129,7 @@ class Play:
         self.most_held = 0  # octets of incomplete messages
         self.most_expected = 0  # expectations at one time
         self.object: Helper | None = None
+        self.refusals = Refusals()
         self._due = [(number, step) for number, step in enumerate(self.dialogue.steps, 1) if isinstance(step, Connects)]
         self._port = 50000
         self._now = EPOCH
@@ -114,10 +140,8 @@ class Play:
         if self.variation.second:
             other = Endpoint(self.dialogue.client.address, self.dialogue.client.port + 1)
             self._process(packets.tcp(str(other), str(self.dialogue.virtual), SYN))
-        try:
+        with self.refusals:
             result = self.model.run()
-        finally:
-            self.most_held = max(self.most_held, self._held())
         self._connect(everything=True)
         return result
 
@@ -129,10 +153,11 @@ class Play:
         at = dict(first)
         for way, flags in (Direction.ORIGINAL, SYN), (Direction.REPLY, SYN | ACK):
             self._process(packets.tcp(*ends[way], flags, seq=first[way] - 1, ack=first[Direction(1 - way)]))
-        for way, data in said:
-            self._process(packets.tcp(*ends[way], ACK, data, seq=at[way], ack=first[Direction(1 - way)]))
-            at[way] += len(data)
-            self._note()
+        with self.refusals:
+            for way, data in said:
+                self._process(packets.tcp(*ends[way], ACK, data, seq=at[way], ack=first[Direction(1 - way)]))
+                at[way] += len(data)
+                self._note()
 
     def forget(self) -> tuple[int, int]:
         """Let all that was opened or expected expire; return how many connections and expectations remain."""
