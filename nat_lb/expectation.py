@@ -1,8 +1,9 @@
 """Expectations: related connections that a payload announced.
 
-The law: an expectation is for one destination and belongs to one connection; it ends when that connection closes,
-when its time is over, or when it is met. Where it lets a packet go is only ever the real server or the client of the
-connection that announced it, so a payload cannot open a way to anybody else.
+The law: an expectation is for one destination and belongs to one connection, or to all that announced the same to any
+client; it ends when the last of them closes, when its time is over, or when it is met. Where it lets a packet go is
+only ever the real server or the client of a connection that announced it, so a payload cannot open a way to anybody
+else.
 """
 
 from __future__ import annotations
@@ -26,13 +27,14 @@ FIRST_UNPRIVILEGED_PORT = 1024
 class Expectation:
     """One awaited connection.  `direction` is that of its first packet."""
 
-    __slots__ = ("deadline", "direction", "helper", "key", "parent", "peer")
+    __slots__ = ("deadline", "direction", "helper", "key", "others", "parent", "peer")
 
     def __init__(
         self, key: bytes, parent: Connection, direction: Direction, peer: Endpoint, helper: str | None
     ) -> None:
         self.key = key
         self.parent = parent
+        self.others: list[Connection] = []  # that announced the same
         self.direction = direction
         self.peer = peer  # where it leads to: the real endpoint (ORIGINAL) or the client's (REPLY)
         self.helper = helper
@@ -72,8 +74,7 @@ class ExpectationTable:
 
     def add(self, expectation: Expectation, deadline: float) -> None:
         """Enter an expectation until `deadline`."""
-        self._by_key[expectation.key] = expectation
-        self._of.setdefault(expectation.parent, []).append(expectation)
+        self.join(expectation, expectation.parent)
         self.extend(expectation, deadline)
 
     def extend(self, expectation: Expectation, deadline: float) -> None:
@@ -82,19 +83,38 @@ class ExpectationTable:
         heapq.heappush(self._timers, (deadline, next(self._number), expectation))
 
     def remove(self, expectation: Expectation) -> None:
-        """Forget an expectation; one that is not in the table is ignored."""
-        if self._by_key.get(expectation.key) is not expectation:
-            return
-        del self._by_key[expectation.key]
-        siblings = self._of[expectation.parent]
-        siblings.remove(expectation)
-        if not siblings:
-            del self._of[expectation.parent]
+        """Forget an expectation, whoever announced it; one that is not in the table is ignored."""
+        for connection in (*expectation.others, expectation.parent):
+            self.leave(expectation, connection)
 
     def remove_all(self, connection: Connection) -> None:
-        """Forget what a connection expects."""
+        """Forget what a connection expects, except what others expect as well."""
         for expectation in list(self.of(connection)):
-            self.remove(expectation)
+            self.leave(expectation, connection)
+
+    def join(self, expectation: Expectation, connection: Connection) -> None:
+        """Note that a connection announced this: it is the parent unless another one is."""
+        if self._by_key.get(expectation.key) is expectation:
+            expectation.others.append(connection)
+        else:
+            self._by_key[expectation.key] = expectation
+            expectation.parent = connection
+        self._of.setdefault(connection, []).append(expectation)
+
+    def leave(self, expectation: Expectation, connection: Connection) -> None:
+        """Take back that a connection announced this; it is forgotten when no other connection did."""
+        own = self.of(connection)
+        if expectation not in own:
+            return
+        own.remove(expectation)
+        if not own:
+            del self._of[connection]
+        if connection is not expectation.parent:
+            expectation.others.remove(connection)
+        elif expectation.others:
+            expectation.parent = expectation.others.pop(0)
+        else:
+            del self._by_key[expectation.key]
 
     def expire(self, now: float) -> None:
         """Forget the expectations whose time is over."""
@@ -108,7 +128,8 @@ class ExpectationTable:
     ) -> tuple[Endpoint, bytes, Expectation | None]:
         """Return a public endpoint for `real`, its key, and the expectation that already stands for just that.
 
-        The port stays the same if it is free, otherwise the next free one above is taken.  Raises ExpectationRefused.
+        What any client may use is shared by all connections that announce it. The port stays the same if it is free,
+        otherwise the next free one above is taken.  Raises ExpectationRefused.
         """
         protocol = parent.key[:1]
         virtual = parent.virtual.address
@@ -119,7 +140,7 @@ class ExpectationTable:
             address, packed_port = public.packed
             key = protocol + client + address + packed_port
             holder = self._by_key.get(key)
-            if holder is not None and holder.parent is parent and holder.peer == real:
+            if holder is not None and holder.peer == real and (any_client or holder.parent is parent):
                 return public, key, holder
             if holder is None and self.services.find(protocol[0], address, packed_port) is None:
                 return public, key, None
@@ -135,7 +156,7 @@ class ExpectationLedger:
         self._helper = helper
         self._faults = faults
         self._added: list[Expectation] = []
-        self._displaced: list[Expectation] = []
+        self._displaced: list[tuple[Expectation, Connection]] = []
         self.stopped = False
         self.now = 0.0  # set for each packet
 
@@ -152,9 +173,10 @@ class ExpectationLedger:
     def undo(self) -> None:
         """Take back what was reserved since `begin`; what had to make room for it returns."""
         for expectation in self._added:
-            self._table.remove(expectation)
-        for expectation in self._displaced:
-            self._table.add(expectation, expectation.deadline)
+            self._table.leave(expectation, self._connection)
+        for expectation, connection in self._displaced:
+            self._table.join(expectation, connection)
+            self._table.extend(expectation, expectation.deadline)
         self.begin()
 
     def stop(self) -> None:
@@ -177,6 +199,10 @@ class ExpectationLedger:
             raise ExpectationRefused(f"{real} is not on this connection's real server {self._connection.real.address}")
         public, key, present = self._table.find_free(self._connection, real, any_client)
         if present is not None:
+            if present not in self._table.of(self._connection):
+                self._make_room()
+                self._table.join(present, self._connection)
+                self._added.append(present)
             self._table.extend(present, self.now + self._helper.expectation_timeout)
             return public
         self._add(Expectation(key, self._connection, Direction.ORIGINAL, real, helper))
@@ -193,16 +219,19 @@ class ExpectationLedger:
     def _add(self, expectation: Expectation) -> None:
         holder = self._table.match_exactly(expectation.key)
         if holder is not None:
-            self._displace(holder)
-        own = self._table.of(self._connection)
-        if len(own) >= self._helper.most_expectations:
-            self._displace(own[0])
+            self._displace(holder, holder.parent)
+        self._make_room()
         self._table.add(expectation, self.now + self._helper.expectation_timeout)
         self._added.append(expectation)
 
-    def _displace(self, expectation: Expectation) -> None:
-        self._table.remove(expectation)
+    def _make_room(self) -> None:
+        own = self._table.of(self._connection)
+        if len(own) >= self._helper.most_expectations:
+            self._displace(own[0], self._connection)
+
+    def _displace(self, expectation: Expectation, connection: Connection) -> None:
+        self._table.leave(expectation, connection)
         if expectation in self._added:
             self._added.remove(expectation)
         else:
-            self._displaced.append(expectation)
+            self._displaced.append((expectation, connection))

@@ -76,8 +76,8 @@ class Message:
 
         The public endpoint is the VIP with the same port if that is free, otherwise with the next free port above.
         `helper` names the helper of the expected connection, `any_client` admits others than this connection's
-        client. Asking again for the same endpoint returns the same answer. Undone when anything later fails for the
-        same packet. Raises ExpectationRefused.
+        client. Asking again for the same endpoint returns the same answer, also on another connection if both admit
+        any client. Undone when anything later fails for the same packet. Raises ExpectationRefused.
         """
         return self._registrar.expect_client(real, helper, any_client)
 

@@ -74,6 +74,73 @@ def test_different_clients_may_share_a_public_port(world: World) -> None:
         assert ledger.expect_client(endpoint("172.16.0.3:30000"), None, False).port == 30000
 
 
+@pytest.fixture
+def shared(world: World) -> tuple[ExpectationLedger, ExpectationLedger]:
+    """Two clients' connections that announced the same to any client."""
+    ledgers = world.ledger(), world.ledger(endpoint("202.100.1.3:3000"))
+    ports = [ledger.expect_client(endpoint("172.16.0.3:30000"), None, True).port for ledger in ledgers]
+    assert ports == [30000, 30000]
+    return ledgers
+
+
+Shared = tuple[ExpectationLedger, ExpectationLedger]
+ANYBODY = "202.100.9.9:4000", "202.103.106.5:30000"
+
+
+def test_what_two_connections_announce_to_any_client_is_one_expectation(world: World, shared: Shared) -> None:
+    assert len(world.table) == 1
+    met = world.table.match(world.first_packet(*ANYBODY))
+    assert met is not None
+    assert world.table.of(shared[0]._connection) == world.table.of(shared[1]._connection) == [met]
+    world.table.remove(met)
+    assert (len(world.table), [world.table.of(ledger._connection) for ledger in shared]) == (0, [[], []])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_shared_expectation_lives_until_its_last_announcer_closes(
+    world: World, shared: Shared, order: tuple[int, int]
+) -> None:
+    first, last = (shared[number]._connection for number in order)
+    world.table.remove_all(first)
+    met = world.table.match(world.first_packet(*ANYBODY))
+    assert met is not None
+    assert met.parent is last
+    world.table.remove_all(last)
+    assert len(world.table) == 0
+
+
+def test_shared_expectation_expires_once_for_all(world: World, shared: Shared) -> None:
+    world.table.expire(31.0)
+    assert (len(world.table), world.table.of(shared[1]._connection)) == (0, [])
+
+
+def test_undone_announcement_leaves_the_expectation_to_the_others(world: World, shared: Shared) -> None:
+    shared[1].undo()
+    assert world.table.of(shared[1]._connection) == []
+    [left] = world.table.of(shared[0]._connection)
+    assert left.parent is shared[0]._connection
+
+
+def test_shared_expectations_count_for_each_announcers_limit(world: World, shared: Shared) -> None:
+    first, second = shared
+    second.begin()
+    for port in 30001, 30002:
+        second.expect_client(endpoint(f"172.16.0.3:{port}"), None, True)
+    assert [each.peer.port for each in world.table.of(second._connection)] == [30001, 30002]
+    assert [each.peer.port for each in world.table.of(first._connection)] == [30000]
+    second.undo()
+    assert [each.peer.port for each in world.table.of(second._connection)] == [30000]
+    assert len(world.table) == 1
+
+
+def test_what_any_client_may_use_has_a_port_for_each_real_endpoint(world: World, shared: Shared) -> None:
+    world.service.add(RealServer(endpoint("172.16.0.4:21")))
+    connection, real = shared[0]._connection, world.service.real_servers[1]
+    other = Connection(connection.key, world.service, real, real.binding, 0, 0.0)
+    ledger = ExpectationLedger(world.table, other, Two.__new__(Two), FaultLog(str))
+    assert ledger.expect_client(endpoint("172.16.0.4:30000"), None, True).port == 30001
+
+
 def test_privileged_ports_below_the_wanted_one_are_not_tried(world: World) -> None:
     first, second = world.ledger(), world.ledger(CLIENT._replace(port=3001))
     assert first.expect_client(endpoint("172.16.0.3:500"), None, False).port == 500
