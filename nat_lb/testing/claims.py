@@ -32,6 +32,7 @@ class Claim(Enum):
 
 def fail(what: str, *details: str) -> NoReturn:
     """Raise the AssertionError that a plugin's author reads: one line of what, then indented details."""
+    __tracebackhide__ = True  # of pytest: all that matters is in the message
     raise AssertionError("\n".join([what, *(indented(detail) for detail in details if detail)]))
 
 

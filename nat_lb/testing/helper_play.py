@@ -35,7 +35,7 @@ SCHEDULER = "conformance"
 log = logging.getLogger("nat_lb.helpers")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Variation:
     """How a dialogue is carried; without arguments, each step is one segment and nothing goes wrong."""
 
@@ -55,7 +55,7 @@ class Variation:
     recut: bool = True  # retransmissions have other boundaries
     patient: bool = True  # each step waits for those before it
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         changed = [f for f in fields(self) if getattr(self, f.name) != f.default]
         return f"Variation({', '.join(f'{f.name}={getattr(self, f.name)!r}' for f in changed)})"
 

@@ -121,6 +121,7 @@ class Rehearsal:
 
     def connect(self, asked: FlowKey) -> RealServer | None:
         """Ask, check that the choice is allowed, and open the connection."""
+        __tracebackhide__ = True
         chosen = self.ask(asked)
         self.judge(asked, chosen)
         self.journal.append(f"connect {asked}: {self.name(chosen)}")
@@ -130,6 +131,7 @@ class Rehearsal:
 
     def judge(self, asked: FlowKey, chosen: RealServer | None) -> None:
         """Fail if the choice is a server that must not be chosen."""
+        __tracebackhide__ = True
         if chosen is None:
             return
         if not isinstance(chosen, RealServer):
@@ -145,6 +147,7 @@ class Rehearsal:
 
     def blame(self, what: str, asked: FlowKey | None = None, *details: str) -> NoReturn:
         """Fail: say what the scheduler did, for which flow, among which servers, and after which steps."""
+        __tracebackhide__ = True
         allowed = ", ".join(map(self.name, self.usable))
         fail(
             f"{self.title} {what}",

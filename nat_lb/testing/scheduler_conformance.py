@@ -70,9 +70,11 @@ class SchedulerConformance:
         return Rehearsal(self.make, *weights)
 
     def test_plugin_is_found_under_its_entry_point_name(self) -> None:
+        """It is installed, loaded, in the distribution and under the entry point that users expect."""
         check_found("scheduler", self.scheduler, self.distribution or f"nat-lb-{self.scheduler}")
 
     def test_option_that_it_does_not_declare_is_refused(self) -> None:
+        """An unknown key in [service.scheduler_options] is an error that names the key."""
         unknown = "no_such_option_of_anybody"
         try:
             self._director({**self.options, unknown: 1})
@@ -86,9 +88,11 @@ class SchedulerConformance:
         )
 
     def test_declared_options_are_accepted_from_toml(self) -> None:
+        """The options of these tests are what a configuration may hold."""
         self._director(self.options)
 
     def test_nobody_is_chosen_when_there_is_no_real_server(self) -> None:
+        """No real server, none yet or none any more: the answer is None and nothing is raised."""
         rehearsal = self.rehearse()
         self._expect_none(rehearsal)
         rehearsal.add(1)
@@ -97,6 +101,7 @@ class SchedulerConformance:
         self._expect_none(rehearsal)
 
     def test_nobody_is_chosen_when_all_are_quiesced_or_overloaded(self) -> None:
+        """Real servers, but none usable: the answer is None."""
         rehearsal = self.rehearse(0, 0)
         self._expect_none(rehearsal)
         rehearsal = self.rehearse(1, 2)
@@ -110,6 +115,7 @@ class SchedulerConformance:
         self._expect_none(rehearsal)
 
     def test_greatest_weights_are_survived(self) -> None:
+        """Weights up to 65535 are served, and in bounded time."""
         for weights in (65535, 1), (65535, 65534, 0):
             rehearsal = self.rehearse(*weights)
             for client in range(5):
@@ -117,14 +123,17 @@ class SchedulerConformance:
                     rehearsal.blame("chose None although a real server is usable", flow(client))
 
     def test_only_usable_servers_are_chosen_whatever_changes(self) -> None:
+        """Whatever is added, removed, reweighted or overloaded between two decisions, the choice may be chosen."""
         run_state_machine_as_test(machine(self.make, may_refuse=self.may_refuse), settings=self.search)
 
     def test_plan_and_code_agree_on_every_decision(self) -> None:
+        """A fast path that carries out the plan alone decides as `schedule` does."""
         if self.rehearse(2, 1).plan is None:
             return  # a scheduler that is code owes no plan
         run_state_machine_as_test(machine(self.make, may_refuse=True, by_plan=True), settings=self.search)
 
     def test_clients_are_balanced_through_the_director(self) -> None:
+        """A whole director, made from TOML, forwards clients by it without a fault."""
         scenario = Scenario(self._configuration(self.options))
         for number in range(20):
             outcome = scenario.client(f"203.0.113.{1 + number % 9}:{3000 + number}").sends(SYN)
@@ -135,6 +144,7 @@ class SchedulerConformance:
             fail(f'scheduler "{self.scheduler}" in a director: faults were counted: {dict(faults)}')
 
     def test_connections_are_shared_as_it_claims(self) -> None:
+        """FAIR_BY_WEIGHT, FAIR_EQUALLY: each real server gets its share within `tolerance`."""
         for weights in MIXTURES:
             if Claim.FAIR_BY_WEIGHT in self.claims:
                 self._expect_shares(weights, weights)
@@ -142,12 +152,14 @@ class SchedulerConformance:
                 self._expect_shares(weights, [1] * len(weights))
 
     def test_client_stays_at_its_server_if_it_claims_so(self) -> None:
+        """STICKY, STICKY_TO_DESTINATION: what others do, time and closed connections move nobody."""
         if Claim.STICKY in self.claims:
             self._expect_sticky("client", flow)
         if Claim.STICKY_TO_DESTINATION in self.claims:
             self._expect_sticky("virtual address", lambda number, port: flow(port, port, SERVICE.address + number))
 
     def test_few_clients_move_when_a_server_goes_if_it_claims_so(self) -> None:
+        """MOVES_FEW: when one of five servers goes, at most `most_moved` of the others' clients move."""
         if Claim.MOVES_FEW in self.claims:
             for gone in range(5):
                 self._expect_few_move(gone)

@@ -70,9 +70,11 @@ class TrackerConformance:
         return frozenset(self.ends) or self.table.reopened or idle or frozenset(self.table.states)
 
     def test_plugin_is_found_under_its_entry_point_name(self) -> None:
+        """It is installed, loaded, in the distribution and under the entry point that users expect."""
         check_found("tracker", self.tracker, self.distribution or f"nat-lb-{self.tracker}")
 
     def test_table_has_a_next_state_for_every_event_in_every_state(self) -> None:
+        """The table is total: each direction, event and state leads to a known state."""
         for direction in Direction:
             for event in self.table.events:
                 row = self.table.transitions.get(direction, {}).get(event)
@@ -85,6 +87,7 @@ class TrackerConformance:
         self.table.check()
 
     def test_every_octet_stands_for_a_known_event(self) -> None:
+        """Any packet is some event, and any event some packet."""
         for octet in range(256):
             if (event := self.table.event(octet)) not in self.table.events:
                 self._blame(f"event({octet}) is {event!r}", f"expected: one of {', '.join(self.table.events)}")
@@ -93,6 +96,7 @@ class TrackerConformance:
             self._blame(f"no octet stands for {', '.join(sorted(unseen))}", "expected: event() returns each event")
 
     def test_every_state_has_a_timeout_that_ends_it(self) -> None:
+        """A connection that falls silent is forgotten in finite time."""
         for state in self.table.states:
             seconds = self.table.timeouts.get(state)
             if seconds is None or not isfinite(seconds) or seconds <= 0:
@@ -103,6 +107,7 @@ class TrackerConformance:
         self._check_names("timeouts", self.table.timeouts)
 
     def test_every_state_has_a_way_to_the_end(self) -> None:
+        """From every state that is reached, some events lead to one in which the connection is over."""
         for state in self._paths():
             if not self.end_states & self._paths(state).keys():
                 self._blame(
@@ -112,6 +117,7 @@ class TrackerConformance:
                 )
 
     def test_groups_and_sets_name_known_states_and_events(self) -> None:
+        """`groups`, `active`, `reopened`, `opening` and `sterile` name nothing unknown."""
         for group, states in self.table.groups.items():
             self._check_names(f'groups["{group}"]', states)
         self._check_names("active", self.table.active)
@@ -122,6 +128,7 @@ class TrackerConformance:
                 self._blame(f"{what} names {_any_of(strange)}", f"known events: {', '.join(self.table.events)}")
 
     def test_opening_events_and_no_others_open_a_connection(self) -> None:
+        """In a whole director, for each of the 256 octets: `opening` says whether a connection is opened."""
         if not self.table.opening:
             self._blame("has no opening event, so no connection is ever opened", "expected: events in `opening`")
         for octet in range(256):
@@ -137,6 +144,7 @@ class TrackerConformance:
                 )
 
     def test_packets_lead_where_the_table_says_and_silence_ends_it(self) -> None:
+        """In a whole director, for each state that can be reached: packets lead there, and silence ends it."""
         for state, path in self._paths().items():
             if not path:
                 continue  # the state of a connection that has seen no packet
@@ -227,6 +235,7 @@ class TrackerConformance:
         return outcome
 
     def _blame(self, what: str, *details: str) -> NoReturn:
+        __tracebackhide__ = True
         fail(f'tracker "{self.tracker}" ({self.table.__module__}.{self.table.__qualname__}) {what}', *details)
 
 

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from nat_lb.api import Direction
 from nat_lb.testing.conformance import (
     Dialogue,
     HelperConformance,
+    Variation,
     client_connects,
     client_says,
     server_connects,
     server_says,
 )
+from nat_lb.testing.helper_play import Play
+from nat_lb_ftp import Ftp
 
 VIP, REAL, CLIENT = "203.0.113.100", "10.77.0.11", "203.0.113.10"
 PASSIVE = server_says(
@@ -71,3 +75,13 @@ class TestFtp(HelperConformance):
             server_says(b"227 (10,77,0,11,0,80)\r\n"),
         ),
     }
+
+
+def test_reply_that_began_before_anybody_asked_is_refused() -> None:
+    play = Play(Ftp, {}, TestFtp.dialogues["passive"], Variation())
+    play.pour(
+        [(Direction.REPLY, b"227 (10,77"), (Direction.ORIGINAL, b"PASV\r\n"), (Direction.REPLY, b",0,11,4,210)\r\n")]
+    )
+    assert play.faults.raised == []
+    assert [line.partition(" - ")[2] for line in play.refusals.lines] == ["227 began before PASV asked for it"]
+    assert play.most_expected == 0

@@ -62,12 +62,16 @@ class Ftp(Helper):
         super().__init__(peers, options or FtpOptions())
         self._commands = Commands()
         self._replies = Replies()
+        self._passed = b""  # the beginning of a line that passed before anybody waited for it
 
     def holds(self, tail: bytes, direction: Direction) -> bool:
         """Hold only what can become an awaited 227 or 229 line, so that no other text is delayed."""
         if direction is Direction.ORIGINAL:
             return False
-        return any(self._commands.waits_for(code) and self._replies.may_end(tail, code) for code in ("227", "229"))
+        held = any(self._commands.waits_for(code) and self._replies.may_end(tail, code) for code in ("227", "229"))
+        if not held:
+            self._passed = tail
+        return held
 
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Expect what a command or reply announces; only replies are edited."""
@@ -95,12 +99,16 @@ class Ftp(Helper):
         message.expect_server(endpoint)
 
     def _reply(self, message: Message) -> Iterable[Edit]:
+        began_early = bool(self._passed) and message.data.startswith(self._passed)
+        self._passed = b""
         code = self._replies.ends(message.data)
         if not code:
             return ()
         awaited = self._commands.answered(code)
         if code in ("227", "229") and not awaited:
             raise RefusalError(f"{code} that no {'PASV' if code == '227' else 'EPSV'} asked for")
+        if code in ("227", "229") and began_early:
+            raise RefusalError(f"{code} began before {'PASV' if code == '227' else 'EPSV'} asked for it")
         if code == "227":
             return self._passive(message)
         if code == "229":
