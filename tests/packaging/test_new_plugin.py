@@ -42,22 +42,27 @@ real_server = [{{ address = "172.16.0.2" }}]
 
 
 @pytest.fixture(scope="module")
-def generated(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A scheduler, a helper and a tracker as `nat-lb new` writes them, by kind."""
+def fresh(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of a fresh environment: the core's wheel and what it needs."""
+    python = environment(tmp_path_factory.mktemp("fresh") / "environment", wheels, ["nat-lb"])
+    assert [plugin["distribution"] for plugin in plugins(python)] == ["nat-lb"]
+    return python
+
+
+@pytest.fixture(scope="module")
+def generated(fresh: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A scheduler, a helper and a tracker as the wheel's `nat-lb new` writes them, by kind."""
     folder = tmp_path_factory.mktemp("generated")
     for kind, name in NAMES.items():
-        run(sys.executable, "-m", "nat_lb", "new", kind, name, "--into", folder, cwd=folder)
+        run(fresh.with_name("nat-lb"), "new", kind, name, "--into", folder, cwd=folder)
     return {kind: folder / f"nat-lb-{name}" for kind, name in NAMES.items()}
 
 
 @pytest.fixture(scope="module")
-def python(wheels: Path, generated: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a fresh environment: the core's wheel, what it needs, and the plugins' wheels."""
-    folder = tmp_path_factory.mktemp("fresh")
-    fresh = environment(folder / "environment", wheels, ["nat-lb"])
-    assert [plugin["distribution"] for plugin in plugins(fresh)] == ["nat-lb"]  # nothing else was there before
+def python(fresh: Path, wheels: Path, generated: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of the fresh environment after the plugins' wheels were installed there."""
     for source in generated.values():
-        build(source, folder, wheels)
+        build(source, tmp_path_factory.mktemp("build"), wheels)
     install(fresh, wheels, [source.name for source in generated.values()])
     return fresh
 
