@@ -190,7 +190,7 @@ class TcpRewriter:
         seq = image - (1 if segment.flags & SYN else 0)
         ack, urgent, sack = segment.ack, segment.urgent, None
         if segment.flags & ACK and receiver.first is not None:
-            sack = None if receiver.idle else receiver.original
+            sack = None if receiver.idle else receiver.original_block
             ack = receiver.acknowledge(segment.ack)
         if segment.flags & URG:
             urgent = min(max(sender.map.forward(start + segment.urgent) - image, 0), 0xFFFF)

@@ -17,7 +17,7 @@ from nat_lb.verdict import Reason
 FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _END, _NO_OPERATION, _MSS, _SACK, _TIMESTAMPS = 0, 1, 2, 5, 8
 _HEADER = struct.Struct("!HHLLBBHHH")
-_WORD, _LONG = struct.Struct("!H"), struct.Struct("!L")
+_WORD, _LONG, _BLOCK = struct.Struct("!H"), struct.Struct("!L"), struct.Struct("!LL")
 _DONT_FRAGMENT = 0x4000
 MODULO = 1 << 32
 
@@ -89,9 +89,9 @@ class Segment:
         *,
         flags: int | None = None,
         urgent: int | None = None,
-        sack: Callable[[int], int] | None = None,
+        sack: Callable[[int, int], tuple[int, int]] | None = None,
     ) -> bytes:
-        """Return the packet with another sequence number, acknowledgement and payload; `sack` maps every SACK edge."""
+        """Return the packet with another sequence number, acknowledgement and payload; `sack` maps every SACK block."""
         old = self.data
         new = bytearray(old[: self.at + self.header])
         _LONG.pack_into(new, self.at + 4, seq % MODULO)
@@ -110,11 +110,15 @@ class Segment:
         _WORD.pack_into(new, self.at + 16, adjust(check, change % 0xFFFF))
         return bytes(new) + payload
 
-    def _map_sack(self, new: bytearray, sack: Callable[[int], int]) -> None:
+    def _map_sack(self, new: bytearray, sack: Callable[[int, int], tuple[int, int]]) -> None:
+        """Map the blocks in place; one of which nothing is left gives its room to padding."""
         for kind, at, size in self.options():
-            if kind == _SACK and size % 8 == 0:
-                for edge in range(at, at + size, 4):
-                    _LONG.pack_into(new, edge, sack(_LONG.unpack_from(new, edge)[0]) % MODULO)
+            if kind != _SACK or size % 8:
+                continue
+            mapped = (sack(*edges) for edges in _BLOCK.iter_unpack(self.data[at : at + size]))
+            blocks = [_BLOCK.pack(left % MODULO, right % MODULO) for left, right in mapped if left < right]
+            option = bytes((_SACK, 2 + 8 * len(blocks))) + b"".join(blocks) if blocks else b""
+            new[at - 2 : at + size] = option.ljust(2 + size, bytes((_NO_OPERATION,)))
 
     def answer(self, seq: int, ack: int, flags: int, *, window: int = 0, options: bytes = b"") -> bytes:
         """Return a whole packet without payload from this segment's destination to its source.

@@ -73,17 +73,18 @@ class SequenceMap:
             shift = replacement.shift
         return position + shift
 
-    def backward(self, image: int) -> int:
-        """Return the sender's position whose image this is; inside a replaced text that is the text's start.
+    def backward(self, image: int, *, up: bool = False) -> int:
+        """Return the sender's position whose image this is.
 
-        What lies before the floor has been acknowledged, so a late old acknowledgement may say so.
+        Inside a replaced text that is the text's start; with `up`, its end. What lies before the floor has been
+        acknowledged, so a late old acknowledgement may say so.
         """
         shift = self.shift
         for replacement in reversed(self.replacements):
             if image >= replacement.image_end:
                 break
             if image > replacement.image_start:
-                return replacement.start
+                return replacement.end if up else replacement.start
             shift = replacement.shift
         return image - shift if self.floor is None else max(image - shift, self.floor)
 

@@ -118,3 +118,8 @@ class Stream:
     def original(self, image: int) -> int:
         """Return the sender's position for a sequence number of the rewritten stream."""
         return self.map.backward(unwrap(image, self.map.forward(self.next)))
+
+    def original_block(self, left: int, right: int) -> tuple[int, int]:
+        """Return the sender's octets that a SACK block covers whole (RFC 2018): none of a text that came in part."""
+        reference = self.map.forward(self.next)
+        return self.map.backward(unwrap(left, reference), up=True), self.map.backward(unwrap(right, reference))

@@ -42,10 +42,21 @@ def test_urgent_pointer_is_written_and_checksummed() -> None:
 
 def test_every_edge_of_a_sack_option_is_mapped() -> None:
     segment = Segment(packets.tcp(*V4, ACK, options=SACK))
-    again = segment.rebuilt(segment.seq, segment.ack, b"", sack=lambda edge: edge + 10)
+    again = segment.rebuilt(segment.seq, segment.ack, b"", sack=lambda left, right: (left + 10, right + 10))
     edges = [int.from_bytes(again[at : at + 4], "big") for at in range(44, 60, 4)]
     assert edges == [110, 210, 310, 9]
     assert packets.checksums_are_right(again)
+
+
+def test_block_of_which_nothing_is_left_becomes_padding() -> None:
+    segment = Segment(packets.tcp(*V4, ACK, options=SACK))
+    at = segment.data.index(SACK)
+    first = segment.rebuilt(segment.seq, segment.ack, b"", sack=lambda left, right: (left, min(right, 250)))
+    assert first[at : at + len(SACK)] == SACK[:3] + b"\x0a" + SACK[4:12] + b"\x01" * 8
+    none = segment.rebuilt(segment.seq, segment.ack, b"", sack=lambda left, right: (left, left))
+    assert none[at : at + len(SACK)] == b"\x01" * len(SACK)
+    assert packets.checksums_are_right(first)
+    assert packets.checksums_are_right(none)
 
 
 def test_timestamps_are_found_among_other_options() -> None:
