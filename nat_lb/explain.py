@@ -24,6 +24,7 @@ Tell = Callable[[str], None]
 
 EXPLAINER = "nat-lb explainer"
 DECISION = "nat_lb_schedule"
+WRAPPER = "a wrapper of nat_lb_schedule"
 LONGEST_VALUE = 80  # characters of one argument or answer
 
 
@@ -44,7 +45,7 @@ class Explainer:
     def __init__(self, registry: Registry, tell: Tell) -> None:
         self._tell = tell
         self._latest: _Decision | None = None
-        self._by = CORE
+        self._by, self._answer = CORE, cast("RealServer | None", None)
         registry.manager.register(self, EXPLAINER)
         registry.manager.add_hookcall_monitoring(self._before, lambda *_: None)
 
@@ -54,7 +55,7 @@ class Explainer:
     ) -> Generator[None, RealServer | None, RealServer | None]:
         """Ask why before the decision, and keep who made it."""
         latest = self._latest = _Decision(flow.to_bytes(), _reason(service, flow))
-        self._by = CORE
+        self._by, self._answer = CORE, None
         try:
             latest.chosen = yield
         except Exception as error:
@@ -64,7 +65,7 @@ class Explainer:
             if fallback is None:
                 self._tell(f"{service}: {flow.source} dropped - the decision failed: {latest.fault}")
             raise
-        latest.by = self._by
+        latest.by = self._by if latest.chosen is self._answer else WRAPPER
         if latest.chosen is None:
             self._tell(f"{service}: {flow.source} refused - {latest.why}")
         return latest.chosen
@@ -92,7 +93,7 @@ class Explainer:
     def _noted(self, owner: str, function: Callable[..., Any], *arguments: Any) -> Any:
         answer = function(*arguments)
         if answer is not None:
-            self._by = owner
+            self._by, self._answer = owner, answer
         return answer
 
 
@@ -136,6 +137,8 @@ def _why(connection: Connection, latest: _Decision | None) -> str:
     if latest.chosen is not connection.real_server:
         fallback = service.fallback.scheduler
         return f'fallback "{fallback.name if fallback else ""}"; {latest.by} chose {latest.chosen}, which is not here'
+    if latest.by == WRAPPER:
+        return f"{WRAPPER} put it in the place of another answer"
     if latest.by != CORE:
         scheduler = service.scheduler
         return f'{latest.by} answered {DECISION}; scheduler "{scheduler.name if scheduler else ""}" was not asked'

@@ -171,6 +171,15 @@ def test_plugin_that_decides_before_the_scheduler_is_named(shelf: Shelf) -> None
     assert lines[1] == f'web: 202.100.1.2:3000 to {B} - acme-vip answered nat_lb_schedule; scheduler "rr" was not asked'
 
 
+def test_wrapper_that_changes_the_answer_is_told(shelf: Shelf) -> None:
+    lines = "    answer = yield\n    return service.real_servers[1] if answer else None\n"
+    shelf.install("wrap", f"@hookimpl(wrapper=True)\ndef nat_lb_schedule(service):\n{lines}")
+    told_of = told(shelf.registry(), 'scheduler = "rr"', "202.100.1.2:1024", "202.100.1.2:1025")
+    changed = "a wrapper of nat_lb_schedule put it in the place of another answer"
+    assert told_of[0] == f"web: 202.100.1.2:1024 to {B} - {changed}"
+    assert told_of[1].endswith(f"entry 2 of 2, {B}")
+
+
 BROKEN = """
 class Broken(Scheduler):
     name = "broken"
