@@ -1,0 +1,156 @@
+"""IRC through the director: WeeChat on both sides, with two ngIRCd that know nothing of each other.
+
+On each real server a bot meets a client's user who came through the VIP. The bots offer their files at a port that the
+VIP has a service at, so all their ports are translated; both have files of the same names with other contents.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark, wait_until
+from tests.live.ground import INSIDE, IPV4, Family, both_families, joined, of_both, select
+from tests.live.irc_programs import Ngircd, WeeChat
+
+TAKEN = 5000
+BOTS_PORTS = f"{TAKEN}-{TAKEN + 20}"
+BETWEEN_HOSTS = "(ip.addr == 202.100.1.0/24 || ipv6.addr == 2001:db8:100::/64)"
+
+
+class Pair(NamedTuple):
+    """A bot on a real server and the client's user who is connected to that server."""
+
+    bot: WeeChat
+    user: WeeChat
+
+
+class Ground(NamedTuple):
+    lab: Lab
+    director: RunningDirector
+    pairs: Mapping[Family, list[Pair]]
+
+    def file(self, name: str, size: int = 300_000) -> tuple[Path, bytes]:
+        content = os.urandom(size)
+        path = self.lab.directory / name
+        path.write_bytes(content)
+        return path, content
+
+
+def services(family: Family) -> str:
+    lines = ['scheduler = "rr"', 'helpers = ["irc"]']
+    chat = family.service("irc", 6667, lines, servers="1:6667 2:6667")
+    return chat + family.service("taken", TAKEN, servers="1:1")
+
+
+@pytest.fixture(scope="module")
+def ground(shared_lab: Lab) -> Iterator[Ground]:
+    """Both servers and all users; every packet of the module is captured on all legs, and judged at its end."""
+    with contextlib.ExitStack() as stack:
+        for host in shared_lab.servers:
+            stack.enter_context(Ngircd(host, 6667))
+        director = shared_lab.start_director(of_both(services))
+        stack.enter_context(watched_outside_loopback(shared_lab))
+        pairs = {family: list(meet(stack, shared_lab, family)) for family in (IPV4, Family(6))}
+        yield Ground(shared_lab, director, pairs)
+
+
+@contextlib.contextmanager
+def watched_outside_loopback(lab: Lab) -> Iterator[None]:
+    """Watch and judge as `watched` does; a bot's packets to the server beside it have checksums of no wire."""
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(capture(host)) for host in (lab.client, *lab.servers)]
+        yield
+    bad = [line for line in check_with_tshark(joined(paths)) if line.split()[1] != line.split()[2]]
+    assert (bad, select(paths[0], INSIDE)) == ([], [])
+    assert TAKEN not in resumed_ports(paths[0])
+    assert TAKEN in (resumed_ports(*paths[1:]) or {TAKEN})  # none if no file was resumed
+
+
+def resumed_ports(*paths: Path) -> set[int]:
+    """Return the ports that RESUME and ACCEPT name in the packets to and from the director."""
+    found: set[int] = set()
+    for path in paths:
+        wanted = f'(tcp contains "DCC RESUME" || tcp contains "DCC ACCEPT") && {BETWEEN_HOSTS}'
+        for payload in select(path, wanted, "tcp.payload"):
+            found.update(int(port) for port in re.findall(rb"(?:RESUME|ACCEPT) \S+ (\d+) ", bytes.fromhex(payload)))
+    return found
+
+
+def meet(stack: contextlib.ExitStack, lab: Lab, family: Family) -> Iterator[Pair]:
+    users = {}
+    for number in (1, 2):
+        user = WeeChat(lab.client, f"user{family.version}{number}", family.vip, 6667)
+        stack.callback(user.stop)
+        users[user.server] = user
+    for host in lab.servers:
+        bot = WeeChat(host, f"bot{family.version}", family.of(host), 6667, **{"xfer.network.port_range": BOTS_PORTS})
+        stack.callback(bot.stop)
+        yield Pair(bot, users[f"{host.name}.lab.test"])
+
+
+@both_families
+def test_file_offered_on_the_servers_side_arrives_from_the_same_server(ground: Ground, family: Family) -> None:
+    name = f"down{family.version}.bin"
+    sent = []
+    for number, (bot, user) in enumerate(ground.pairs[family]):
+        folder = ground.lab.directory / f"files{family.version}{number}"
+        folder.mkdir()
+        content = os.urandom(300_000 + number)
+        (folder / name).write_bytes(content)
+        bot.types(f"/dcc send {user.nick} {folder / name}")
+        sent.append((user, content))
+    for user, content in sent:
+        user.waits_for(name, content)
+        assert f"({family.vip}, irc.lab), name: {name}, {len(content)} bytes" in user.log()
+
+
+@both_families
+def test_file_offered_by_the_client_arrives_from_the_virtual_address(ground: Ground, family: Family) -> None:
+    for bot, user in ground.pairs[family]:
+        path, content = ground.file(f"up{user.nick}.bin")
+        user.types(f"/dcc send {bot.nick} {path}")
+        bot.waits_for(path.name, content)
+        assert f"file {path.name} sent to {bot.nick} ({family.vip}): OK" in user.log()
+
+
+@both_families
+def test_interrupted_file_is_resumed_behind_a_translated_port(ground: Ground, family: Family) -> None:
+    for bot, user in ground.pairs[family]:
+        path, content = ground.file(f"again{user.nick}.bin")
+        (user.directory / "got" / f"{path.name}.part").write_bytes(content[:100_000])
+        bot.types(f"/dcc send {user.nick} {path}")
+        user.waits_for(path.name, content)
+        assert "will be resumed at position 100000" in user.log()
+
+
+@both_families
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_talk_offered_on_either_side_goes_both_ways(ground: Ground, family: Family, side: str) -> None:
+    pair = ground.pairs[family][0 if side == "server" else 1]
+    offering, other = pair if side == "server" else reversed(pair)
+    offering.types(f"/dcc chat {other.nick}")
+    wait_until(lambda: f"connected to {other.nick}" in offering.log(), 20.0, "the talk to begin")
+    offering.types("are you there", f"xfer.irc_dcc.lab.{other.nick}")
+    other.types("in person", f"xfer.irc_dcc.lab.{offering.nick}")
+    wait_until(lambda: "are you there" in other.log() and "in person" in offering.log(), 20.0, "both texts")
+
+
+def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Ground) -> None:
+    bot, user = ground.pairs[IPV4][0]
+    user.types(f"/quote PRIVMSG {bot.nick} :\x01DCC SEND loot 167772169 5555 1\x01")
+    wanted = f"DCC SEND names 10.0.0.9:5555 but the client is {ground.lab.client.v4} (forged)"
+    wait_until(lambda: wanted in ground.director.log(), 10.0, "the refusal in the log")
+
+
+def test_privileged_port_of_the_servers_side_is_logged_and_not_followed(ground: Ground) -> None:
+    bot, user = ground.pairs[IPV4][1]
+    number = int.from_bytes(bytes(map(int, ground.lab.servers[1].v4.split("."))), "big")
+    bot.types(f"/quote PRIVMSG {user.nick} :\x01DCC MOVE f {number} 22\x01")
+    wait_until(lambda: "names port 22, allowed are 1024 to 65535" in ground.director.log(), 10.0, "the refusal")
