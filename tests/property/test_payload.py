@@ -115,10 +115,7 @@ NETWORK = st.fixed_dictionaries(
 def writes(stream: bytes, cuts: list[int], rng: random.Random) -> list[Write]:
     """Cut a stream into what its application writes, now and a little later."""
     edges = [0, *sorted({cut % len(stream) for cut in cuts} - {0}), len(stream)]
-    return [
-        Write(stream[start:end], at=rng.choice((0.0, 0.0, 0.4)), after=anything)
-        for start, end in pairwise(edges)
-    ]
+    return [Write(stream[start:end], at=rng.choice((0.0, 0.0, 0.4)), after=anything) for start, end in pairwise(edges)]
 
 
 def converse(
