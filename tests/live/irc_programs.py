@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -16,8 +15,8 @@ Info = Lab
 Listen = ::,0.0.0.0
 Ports = {port}
 MotdPhrase = none
-ServerUID = {user}
-ServerGID = {group}
+ServerUID = 1
+ServerGID = 1
 [Limits]
 MaxConnectionsIP = 0
 MaxPenaltyTime = 0
@@ -44,11 +43,11 @@ class Ngircd(Server):
     package = "ngircd"
 
     def command(self) -> list[str | Path]:
-        """Write ngircd.conf; the server drops its rights to those of the user it is run by."""
+        """Write ngircd.conf; run as the user it wants to be, since a user namespace does not let it change."""
         configuration = self.directory / "ngircd.conf"
-        text = NGIRCD.format(name=f"{self.host.name}.lab.test", port=self.port, user=os.getuid(), group=os.getgid())
-        configuration.write_text(text)
-        return [self.program, "--nodaemon", "--config", configuration]
+        configuration.write_text(NGIRCD.format(name=f"{self.host.name}.lab.test", port=self.port))
+        another_user = ("unshare", "--user", "--map-user=1", "--map-group=1")
+        return [*another_user, self.program, "--nodaemon", "--config", configuration]
 
 
 class WeeChat:
