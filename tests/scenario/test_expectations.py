@@ -65,6 +65,25 @@ def test_any_client_may_use_what_was_announced_to_all(shelf: Shelf, net: Net) ->
     talk.s.client(f"{net.router}:4000", f"{net.vip}:30000").sends(SYN).expect_forwarded(dst=f"{net.one}:30000")
 
 
+def test_what_many_were_told_is_one_endpoint_for_whoever_comes_first(shelf: Shelf, net: Net) -> None:
+    talk = Talk(shelf, net)
+    second = talk.s.client(f"{net.router}:3000")
+    server = talk.s.server(f"{net.one}:7000", second.own)
+    second.sends(SYN, seq=1000)
+    server.sends(SYN | ACK, seq=5000, ack=1001)
+    first = talk.announces("ALL", 30000)
+    told = server.sends(ACK, f"ALL {net.one}:30000\n".encode(), seq=5001, ack=1001)
+    assert talk.payload(told).split()[1].decode() == first == f"{net.vip}:30000"
+    assert expectations(talk) == 1
+    connections = len(talk.s.connections)
+    talk.client.sends(RST, seq=1001)
+    talk.s.time(15)
+    assert (len(talk.s.connections), expectations(talk)) == (connections - 1, 1)  # the first announcer is gone
+    third = talk.s.client(f"{net.router}:4000", first)
+    third.sends(SYN).expect_forwarded(dst=f"{net.one}:30000")
+    talk.data(30000).sends(SYN).expect_reset("no-service")
+
+
 def test_announcement_is_good_for_one_connection_only(shelf: Shelf, net: Net) -> None:
     talk = Talk(shelf, net)
     talk.announces("AT", 30000)
