@@ -1,4 +1,4 @@
-# nat-lb: make install | demo | test | lint | bench | clean
+# nat-lb: make install | demo | test | lint | docs | bench | clean
 #
 # As root on Debian, what is missing is installed through apt; as a user you are told what is missing, and demo and
 # test run as root of a user namespace.
@@ -11,7 +11,7 @@ DISTS    := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml he
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard docs/examples/*/pyproject.toml))
 STAMP    := .venv/.installed
 
-.PHONY: install demo test lint bench clean build-packages lab-packages bench-packages
+.PHONY: install demo test lint docs bench clean build-packages lab-packages bench-packages
 
 install: build-packages lab-packages-if-root $(STAMP)
 
@@ -28,6 +28,9 @@ lint: build-packages $(STAMP)
 	$(BIN)/mypy nat_lb tests
 	for dist in $(DISTS) $(EXAMPLES); do MYPYPATH=$$dist/src:$$dist $(BIN)/mypy $$dist || exit 1; done
 	$(BIN)/lint-imports
+
+docs: build-packages $(STAMP)
+	$(BIN)/mkdocs build --strict
 
 bench: build-packages lab-packages bench-packages $(STAMP)
 	scripts/as-root $(BIN)/python -m tests.bench $(ARGS)
