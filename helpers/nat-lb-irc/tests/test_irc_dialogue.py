@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, TCP
+from scapy.utils import rdpcap
 
 from nat_lb.api import Direction, Edit, Endpoint, ExpectationRefused, Message, Peers
 from nat_lb_irc import Irc, IrcOptions, nat_lb_register_helpers
@@ -16,6 +19,7 @@ from nat_lb_irc.resume import REMEMBERED
 CLIENT, VIRTUAL, REAL = "203.0.113.10", "203.0.113.100", "10.77.0.11"
 CLIENT6, VIRTUAL6, REAL6 = "2001:db8::10", "2001:db8::100", "fd00::11"
 CIP, VIP, RIP = b"3405803786", b"3405803876", b"172818443"
+CAPTURES = Path(__file__).parents[4] / "shared" / "captures"
 FROM = b":bot!b@10.77.0.11 PRIVMSG me :\x01DCC "
 
 
@@ -330,6 +334,26 @@ def test_plugin_offers_the_helper_by_name() -> None:
     assert list(nat_lb_register_helpers()) == [Irc]
     assert (Irc.name, Irc.protocol, Irc.ports, Irc.most_expectations) == ("irc", "tcp", (6667,), 8)
     assert Irc.expectation_timeout == 300.0
+
+
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason=f"{CAPTURES} is not there: captures of real programs")
+@pytest.mark.parametrize(
+    ("capture", "client", "to_real", "to_client"),
+    [
+        ("irc-dcc-weechat-client", CLIENT, ["10.77.0.11:35631"], ["203.0.113.10:48865"]),
+        ("zeek-irc-dcc-first-command", "10.0.0.1", [], ["10.0.0.1:5555"]),
+    ],
+)
+def test_captured_offers_are_understood(capture: str, client: str, to_real: list[str], to_client: list[str]) -> None:
+    dialogue = Dialogue(client)
+    edited = []
+    for packet in rdpcap(str(CAPTURES / f"{capture}.pcap")):
+        if TCP in packet and 6667 in (packet[TCP].sport, packet[TCP].dport):
+            direction = Direction.ORIGINAL if packet[IP].src == client else Direction.REPLY
+            for line in bytes(packet[TCP].payload).splitlines(keepends=True):
+                edited += dialogue.edits(line, direction)
+    assert (dialogue.to_real, dialogue.to_client, dialogue.refused) == (to_real, to_client, [])
+    assert [edit.text for edit in edited] == [VIP for _ in to_real]
 
 
 HEADS = st.sampled_from([b"", b":bot!b@h ", b"@t=1 :eve!e@x ", b":bot "])
