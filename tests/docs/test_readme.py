@@ -66,7 +66,7 @@ def test_scheduler_is_that_of_the_example_distribution() -> None:
 def test_make_targets_that_are_named_exist() -> None:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", README, re.MULTILINE))
-    assert named == {"demo", "test", "install"}
+    assert named == {"demo", "test", "install", "docs"}
     assert named <= targets
 
 
