@@ -13,7 +13,8 @@ from tests.bench.sample import TINY, Row, Samples, take
 def test_every_part_in_process_measures_something(part: str) -> None:
     rows = PARTS[part][0](TINY)
     assert len({row.what for row in rows}) == len(rows)
-    assert all(row.value > 0 for row in rows), rows
+    # So few connections may fit into memory that the process has already.
+    assert all(row.value > 0 or row.what.startswith("memory") for row in rows), rows
     assert all(row.ratio is None or row.ratio > 0 for row in rows), rows
 
 
