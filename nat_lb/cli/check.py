@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
+from nat_lb.builder import Builder
 from nat_lb.config import load
-from nat_lb.director import Builder
 from nat_lb.plugins import Registry
 
 
