@@ -207,14 +207,14 @@ def test_rules_are_replaced_without_a_gap(shared_lab: Lab, director: Director, v
     address = vip(shared_lab, version)
     answers, updates = shared_lab.directory / f"answers{version}", 0
     with echo(shared_lab.servers[0], version), answers.open("w") as output:
-        command = [sys.executable, "-c", ASK, address, "7", "40", "4000"]
+        command = [sys.executable, "-c", ASK, address, "7", "40", "20000"]
         child = shared_lab.client.spawn(command, stdout=output)
-        while child.poll() is None and updates < 100:
+        while child.poll() is None and updates < 400:
             director.process.send_signal(signal.SIGHUP)
             updates += 1
             time.sleep(0.2)
-    assert 2 < updates < 100
-    assert json.loads(answers.read_text()) == [[40, address, True]] * 4000
+    assert 2 < updates < 400
+    assert json.loads(answers.read_text()) == [[40, address, True]] * 20000
 
 
 def test_rules_go_with_the_director_and_leave_others_alone(shared_lab: Lab) -> None:
