@@ -218,11 +218,10 @@ def checked(edits: object, size: int) -> list[Edit]:
 
 def acknowledgement(segment: Segment, position: int, peers_last: bytes | None) -> bytes:
     """Return an ACK of `position` to a segment's sender as its peer would send it: window, timestamps if in use."""
-    window, options = 0xFFFF, b""
-    if peers_last is not None:
-        peer = Segment(peers_last)
-        window = peer.window
-        mine, theirs = segment.timestamp, peer.timestamp
-        if mine and theirs:
-            options = b"\x01\x01\x08\x0a" + theirs + mine
+    window = 0xFFFF if peers_last is None else Segment(peers_last).window
+    options = b""
+    if segment.timestamps is not None:
+        # What the sender echoes is the latest that it took from its peer: nothing older passes its PAWS check.
+        value, echo = segment.timestamps
+        options = b"\x01\x01\x08\x0a" + echo + value
     return segment.answer(segment.ack, position, ACK, window=window, options=options)

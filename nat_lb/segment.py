@@ -74,11 +74,11 @@ class Segment:
         return None
 
     @property
-    def timestamp(self) -> bytes | None:
-        """The timestamp value, 4 octets as they stand."""
+    def timestamps(self) -> tuple[bytes, bytes] | None:
+        """The timestamp value and the echo of the peer's latest (TSval, TSecr), 4 octets each as they stand."""
         for kind, at, size in self.options():
             if kind == _TIMESTAMPS and size == 8:
-                return self.data[at : at + 4]
+                return self.data[at : at + 4], self.data[at + 4 : at + 8]
         return None
 
     def rebuilt(

@@ -27,7 +27,7 @@ class Stream:
         self.map = SequenceMap()
         self.vouched: tuple[int, bytes] | None = None  # octets that the director acknowledged in the receiver's place
         self.mss: int | None = None  # the largest payload plus TCP options that the receiver takes, octets
-        self.last: bytes | None = None  # the sender's latest packet, for its window and timestamp
+        self.last: bytes | None = None  # the sender's latest packet, for its window
         self.acked: int | None = None  # what it acknowledges, None if nothing
 
     @property

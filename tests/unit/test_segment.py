@@ -6,6 +6,7 @@ import pytest
 
 from nat_lb.errors import PacketError
 from nat_lb.packet import Packet
+from nat_lb.payload import acknowledgement
 from nat_lb.segment import Segment
 from nat_lb.testing import packets
 from nat_lb.testing.packets import ACK, PSH, SYN, URG
@@ -19,7 +20,7 @@ SACK = b"\x01\x01\x05\x12" + b"".join(edge.to_bytes(4, "big") for edge in (100, 
 def test_header_fields_are_read_where_they_are(ends: tuple[str, str]) -> None:
     segment = Segment(packets.tcp(*ends, SYN | ACK, b"data", seq=7, ack=8, options=b"\x02\x04\x05\xb4"))
     assert (segment.seq, segment.ack, segment.flags, segment.window, segment.header) == (7, 8, SYN | ACK, 65535, 24)
-    assert (segment.payload, segment.mss, segment.timestamp) == (b"data", 1460, None)
+    assert (segment.payload, segment.mss, segment.timestamps) == (b"data", 1460, None)
     assert (segment.source, segment.destination) == (Packet(segment.data).source, Packet(segment.data).destination)
 
 
@@ -61,7 +62,7 @@ def test_block_of_which_nothing_is_left_becomes_padding() -> None:
 
 def test_timestamps_are_found_among_other_options() -> None:
     options = b"\x02\x04\x05\xb4\x04\x02\x08\x0a\x11\x22\x33\x44\x00\x00\x00\x00\x01\x03\x03\x07"
-    assert Segment(packets.tcp(*V4, SYN, options=options)).timestamp == b"\x11\x22\x33\x44"
+    assert Segment(packets.tcp(*V4, SYN, options=options)).timestamps == (b"\x11\x22\x33\x44", bytes(4))
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_timestamps_are_found_among_other_options() -> None:
 )
 def test_options_of_a_wrong_length_end_the_reading(options: bytes) -> None:
     segment = Segment(packets.tcp(*V4, SYN, options=options))
-    assert (segment.mss, segment.timestamp) == (None, None)
+    assert (segment.mss, segment.timestamps) == (None, None)
 
 
 @BOTH
@@ -92,3 +93,10 @@ def test_header_length_that_cannot_be_is_refused(change: tuple[int, int], reason
 def test_header_that_is_not_whole_is_refused() -> None:
     with pytest.raises(PacketError, match="truncated"):
         Segment(packets.tcp(*V4, ACK)[:39])
+
+
+def test_acknowledgement_in_a_peers_place_is_as_recent_as_what_its_receiver_took() -> None:
+    options = b"\x01\x01\x08\x0a" + b"\x00\x00\x00\x07" + b"\x00\x00\x00\x09"
+    answer = Segment(acknowledgement(Segment(packets.tcp(*V4, ACK, b"x", options=options)), 100, None))
+    assert answer.timestamps == (b"\x00\x00\x00\x09", b"\x00\x00\x00\x07")
+    assert (answer.flags, answer.ack) == (ACK, 100)
