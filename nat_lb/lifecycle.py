@@ -38,6 +38,7 @@ class Lifecycle:
 
     def __init__(self, registry: Registry, limit: int) -> None:
         self.registry = registry
+        self.protocols = frozenset(tracker.protocol for tracker in registry.trackers.values())  # IP protocol numbers
         self.services = ServiceTable()
         self.connections = ConnectionTable(limit)
         self.expectations = ExpectationTable(self.services)
@@ -46,11 +47,6 @@ class Lifecycle:
         self._hooks = registry.manager.hook
         self.clock: Callable[[], float] = _no_clock  # what decisions are timed by, in seconds
         self._sweep_at = 0.0
-
-    @property
-    def protocols(self) -> set[int]:
-        """The IP protocol numbers that have a tracker."""
-        return {tracker.protocol for tracker in self.registry.trackers.values()}
 
     def announce(self, hook: str, subject: object, now: float, **arguments: Any) -> None:
         """Call an announcing hook; what a plugin raises is reported and forgotten."""
