@@ -1,7 +1,9 @@
 """IRC through the director: WeeChat on both sides, with two ngIRCd that know nothing of each other.
 
-On each real server a bot meets a client's user who came through the VIP. The bots offer their files at a port that the
-VIP has a service at, so all their ports are translated; both have files of the same names with other contents.
+On each real server a bot meets a client's user who came through the VIP. The bots offer their files at ports that the
+VIP has services at, so all their ports are translated; both have files of the same names with other contents.
+
+The law: every program does things in its own time. What one has done says nothing of another, so each is waited for.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -17,10 +20,10 @@ import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark, wait_until
 from tests.live.ground import INSIDE, IPV4, Family, both_families, joined, of_both, select
-from tests.live.irc_programs import Ngircd, WeeChat
+from tests.live.irc_programs import PATIENCE, Ngircd, WeeChat
 
-TAKEN = 5000
-BOTS_PORTS = f"{TAKEN}-{TAKEN + 20}"
+TAKEN = range(5000, 5008)  # a bot uses the lowest port that none of its transfers still has
+BOTS_PORTS = f"{TAKEN[0]}-{TAKEN[-1]}"
 BETWEEN_HOSTS = "(ip.addr == 202.100.1.0/24 || ipv6.addr == 2001:db8:100::/64)"
 
 
@@ -35,6 +38,7 @@ class Ground(NamedTuple):
     lab: Lab
     director: RunningDirector
     pairs: Mapping[Family, list[Pair]]
+    resumed: set[str]
 
     def file(self, name: str, size: int = 300_000) -> tuple[Path, bytes]:
         content = os.urandom(size)
@@ -46,7 +50,7 @@ class Ground(NamedTuple):
 def services(family: Family) -> str:
     lines = ['scheduler = "rr"', 'helpers = ["irc"]']
     chat = family.service("irc", 6667, lines, servers="1:6667 2:6667")
-    return chat + family.service("taken", TAKEN, servers="1:1")
+    return "\n".join([chat, *(family.service(f"taken{port}-", port, servers="1:1") for port in TAKEN)])
 
 
 @pytest.fixture(scope="module")
@@ -56,30 +60,37 @@ def ground(shared_lab: Lab) -> Iterator[Ground]:
         for host in shared_lab.servers:
             stack.enter_context(Ngircd(host, 6667))
         director = shared_lab.start_director(of_both(services))
-        stack.enter_context(watched_outside_loopback(shared_lab))
+        resumed = stack.enter_context(watched_outside_loopback(shared_lab))
         pairs = {family: list(meet(stack, shared_lab, family)) for family in (IPV4, Family(6))}
-        yield Ground(shared_lab, director, pairs)
+        yield Ground(shared_lab, director, pairs, resumed)
 
 
 @contextlib.contextmanager
-def watched_outside_loopback(lab: Lab) -> Iterator[None]:
-    """Watch and judge as `watched` does; a bot's packets to the server beside it have checksums of no wire."""
+def watched_outside_loopback(lab: Lab) -> Iterator[set[str]]:
+    """Watch and judge as `watched` does; a bot's packets to the server beside it have checksums of no wire.
+
+    What is given takes the names of files that were resumed: the captures must have their ports, translated.
+    """
+    resumed: set[str] = set()
     with contextlib.ExitStack() as stack:
         paths = [stack.enter_context(capture(host)) for host in (lab.client, *lab.servers)]
-        yield
+        yield resumed
     bad = [line for line in check_with_tshark(joined(paths)) if line.split()[1] != line.split()[2]]
     assert (bad, select(paths[0], INSIDE)) == ([], [])
-    assert TAKEN not in resumed_ports(paths[0])
-    assert TAKEN in (resumed_ports(*paths[1:]) or {TAKEN})  # none if no file was resumed
+    outside, inside = resumed_ports(paths[0]), resumed_ports(*paths[1:])
+    assert resumed <= outside.keys() & inside.keys()
+    assert [name for name, ports in inside.items() if not ports <= set(TAKEN)] == []
+    assert [name for name, ports in outside.items() if ports & set(TAKEN)] == []
 
 
-def resumed_ports(*paths: Path) -> set[int]:
-    """Return the ports that RESUME and ACCEPT name in the packets to and from the director."""
-    found: set[int] = set()
+def resumed_ports(*paths: Path) -> Mapping[str, set[int]]:
+    """Return, for each file, the ports that RESUME and ACCEPT name in the packets to and from the director."""
+    found = defaultdict(set)
     for path in paths:
         wanted = f'(tcp contains "DCC RESUME" || tcp contains "DCC ACCEPT") && {BETWEEN_HOSTS}'
         for payload in select(path, wanted, "tcp.payload"):
-            found.update(int(port) for port in re.findall(rb"(?:RESUME|ACCEPT) \S+ (\d+) ", bytes.fromhex(payload)))
+            for name, port in re.findall(rb'(?:RESUME|ACCEPT) "?([^ "]+)"? (\d+) ', bytes.fromhex(payload)):
+                found[name.decode()].add(int(port))
     return found
 
 
@@ -108,7 +119,7 @@ def test_file_offered_on_the_servers_side_arrives_from_the_same_server(ground: G
         sent.append((user, content))
     for user, content in sent:
         user.waits_for(name, content)
-        assert f"({family.vip}, irc.lab), name: {name}, {len(content)} bytes" in user.log()
+        user.shows(f"({family.vip}, irc.lab), name: {name}, {len(content)} bytes")
 
 
 @both_families
@@ -117,7 +128,7 @@ def test_file_offered_by_the_client_arrives_from_the_virtual_address(ground: Gro
         path, content = ground.file(f"up{user.nick}.bin")
         user.types(f"/dcc send {bot.nick} {path}")
         bot.waits_for(path.name, content)
-        assert f"file {path.name} sent to {bot.nick} ({family.vip}): OK" in user.log()
+        user.shows(f"file {path.name} sent to {bot.nick} ({family.vip}): OK")
 
 
 @both_families
@@ -127,7 +138,8 @@ def test_interrupted_file_is_resumed_behind_a_translated_port(ground: Ground, fa
         (user.directory / "got" / f"{path.name}.part").write_bytes(content[:100_000])
         bot.types(f"/dcc send {user.nick} {path}")
         user.waits_for(path.name, content)
-        assert "will be resumed at position 100000" in user.log()
+        user.shows("will be resumed at position 100000")
+        ground.resumed.add(path.name)
 
 
 @both_families
@@ -136,21 +148,23 @@ def test_talk_offered_on_either_side_goes_both_ways(ground: Ground, family: Fami
     pair = ground.pairs[family][0 if side == "server" else 1]
     offering, other = pair if side == "server" else reversed(pair)
     offering.types(f"/dcc chat {other.nick}")
-    wait_until(lambda: f"connected to {other.nick}" in offering.log(), 20.0, "the talk to begin")
+    for one, to in ((offering, other), (other, offering)):
+        one.shows(f"connected to {to.nick}")  # before, it has no buffer to type into
     offering.types("are you there", f"xfer.irc_dcc.lab.{other.nick}")
     other.types("in person", f"xfer.irc_dcc.lab.{offering.nick}")
-    wait_until(lambda: "are you there" in other.log() and "in person" in offering.log(), 20.0, "both texts")
+    other.shows("are you there")
+    offering.shows("in person")
 
 
 def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Ground) -> None:
     bot, user = ground.pairs[IPV4][0]
     user.types(f"/quote PRIVMSG {bot.nick} :\x01DCC SEND loot 167772169 5555 1\x01")
     wanted = f"DCC SEND names 10.0.0.9:5555 but the client is {ground.lab.client.v4} (forged)"
-    wait_until(lambda: wanted in ground.director.log(), 10.0, "the refusal in the log")
+    wait_until(lambda: wanted in ground.director.log(), PATIENCE, "the refusal in the log")
 
 
 def test_privileged_port_of_the_servers_side_is_logged_and_not_followed(ground: Ground) -> None:
     bot, user = ground.pairs[IPV4][1]
     number = int.from_bytes(bytes(map(int, ground.lab.servers[1].v4.split("."))), "big")
     bot.types(f"/quote PRIVMSG {user.nick} :\x01DCC MOVE f {number} 22\x01")
-    wait_until(lambda: "names port 22, allowed are 1024 to 65535" in ground.director.log(), 10.0, "the refusal")
+    wait_until(lambda: "names port 22, allowed are 1024 to 65535" in ground.director.log(), PATIENCE, "the refusal")
