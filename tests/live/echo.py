@@ -23,7 +23,7 @@ def serve(port: int, mark: str) -> None:
 def connect(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     client = socket.socket(family, socket.SOCK_DGRAM)
-    client.settimeout(3)
+    client.settimeout(20)
     client.connect((address, port))  # only what comes from this very endpoint is received
     return client
 

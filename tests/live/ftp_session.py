@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 CONTENT = bytes(range(256)) * 1000
-TIMEOUT = 8.0
+TIMEOUT = 30.0
 
 
 def read(ftp: ftplib.FTP, name: str) -> bytes:

@@ -27,9 +27,6 @@ PAM = no
 SyslogFacility = local0
 """
 
-PATIENCE = 60.0
-"""Seconds to wait for what another program does: it needs milliseconds, on a machine that has time for it."""
-
 SETTINGS = {
     "logger.file.flush_delay": "0",
     "xfer.file.auto_accept_chats": "on",
@@ -73,7 +70,7 @@ class WeeChat:
         ]
         options = [word for command in commands for word in ("-r", command)]
         self.child = host.spawn(["weechat-headless", "-d", self.directory, *options])
-        wait_until(lambda: "376" in self.log() or "MOTD" in self.log(), PATIENCE, f"{nick} to be welcomed")
+        wait_until(lambda: "376" in self.log() or "MOTD" in self.log(), what=f"{nick} to be welcomed")
 
     def stop(self) -> None:
         """End the program."""
@@ -97,12 +94,11 @@ class WeeChat:
     def waits_for(self, name: str, content: bytes) -> None:
         """Return when a file has come completely; raises LabError if it does not."""
         path = self.directory / "got" / name
-        what = f"{name} at {self.nick}"
-        wait_until(lambda: path.exists() and path.read_bytes() == content, PATIENCE, what)
+        wait_until(lambda: path.exists() and path.read_bytes() == content, what=f"{name} at {self.nick}")
 
     def shows(self, text: str) -> None:
         """Return when a buffer has shown a text; raises LabError, with what was shown, if none does."""
         try:
-            wait_until(lambda: text in self.log(), PATIENCE, f'{self.nick} to show "{text}"')
+            wait_until(lambda: text in self.log(), what=f'{self.nick} to show "{text}"')
         except LabError as fault:
             raise LabError(f"{fault}. It showed:\n{self.log()}") from None

@@ -84,7 +84,7 @@ class Session:
         if self.listener is not None:
             self.listener.close()
         self.listener = socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
-        self.listener.settimeout(5)
+        self.listener.settimeout(30)
         return int(self.listener.getsockname()[1])
 
     def send(self, *pieces: bytes) -> None:

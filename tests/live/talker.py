@@ -10,7 +10,7 @@ import sys
 
 
 def main(address: str, port: int) -> None:
-    connection = http.client.HTTPConnection(address, port, timeout=10)
+    connection = http.client.HTTPConnection(address, port, timeout=30)
     connection.connect()
     mine = connection.sock
     for _ in sys.stdin:

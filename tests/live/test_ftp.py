@@ -64,7 +64,7 @@ class Ground:
 
     def session(self, family: Family, port: int, *arguments: str) -> Any:
         command: list[str | Path] = [sys.executable, HERE / "ftp_session.py", family.vip, str(port), *arguments]
-        return json.loads(self.lab.client.run(command, check=True, timeout=60).stdout)
+        return json.loads(self.lab.client.run(command, check=True, timeout=120).stdout)
 
     def uploaded(self, name: str) -> list[bytes]:
         return [(root / name).read_bytes() for root in self.roots if (root / name).exists()]
@@ -138,7 +138,7 @@ def test_lftp_lists_downloads_and_uploads(
     name = f"lftp-{server}-{mode}-{family.version}"
     (tmp_path / name).write_bytes(os.urandom(200_000))
     script = [
-        "set net:max-retries 1; set net:timeout 5; set ftp:fix-pasv-address no; set ftp:prefer-epsv no",
+        "set net:max-retries 1; set net:timeout 30; set ftp:fix-pasv-address no; set ftp:prefer-epsv no",
         f"set ftp:passive-mode {'yes' if mode == 'passive' else 'no'}",
         f"open -u anonymous,lftp {family.url(scheme='ftp', port=PORTS[server])}",
         f"cls -1; get data.bin -o {tmp_path / 'down'}; put {tmp_path / name}",

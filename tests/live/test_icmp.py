@@ -100,12 +100,12 @@ def test_router_beyond_the_director_is_heard_by_the_real_server(lab: Lab, site: 
     [answer] = probe(lab.client, [packets.tcp(own, virtual, SYN, seq=1, options=MSS_1460)])
     ack = dissect(answer)[TCP].seq + 1
     request = packets.tcp(own, virtual, PSH | ACK, b"GET /down.bin HTTP/1.0\r\n\r\n", seq=2, ack=ack)
-    large = next(packet for packet in probe(lab.client, [request], count=3) if len(packet) > MTU)
+    large = next(packet for packet in probe(lab.client, [request], count=8) if len(packet) > MTU)
     size = 28 if family.version == 4 else 60  # the least that is quoted: header and eight octets (RFC 792)
     kind = (3, 4) if family.version == 4 else (2, 0)
     error = packets.icmp_error(family.of(lab.client), family.vip, kind, large[:size], value=MTU)
     with watched(lab) as legs:
-        assert probe(lab.client, [error], seconds=2), "sent again, in smaller pieces"
+        assert probe(lab.client, [error], longest=MTU), "sent again, in smaller pieces"
     told = quoted_addresses(legs.servers[0], family)
     assert told[0] == ({family.of(lab.servers[0]), family.of(lab.client)}, str(MTU))
     sizes = {int(size) for size in select(legs.client, f"tcp.srcport == 80 && !({TOO_BIG})", "tcp.len")}

@@ -20,7 +20,7 @@ import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark, wait_until
 from tests.live.ground import INSIDE, IPV4, Family, both_families, joined, of_both, select
-from tests.live.irc_programs import PATIENCE, Ngircd, WeeChat
+from tests.live.irc_programs import Ngircd, WeeChat
 
 TAKEN = range(5000, 5008)  # a bot uses the lowest port that none of its transfers still has
 BOTS_PORTS = f"{TAKEN[0]}-{TAKEN[-1]}"
@@ -160,11 +160,11 @@ def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Groun
     bot, user = ground.pairs[IPV4][0]
     user.types(f"/quote PRIVMSG {bot.nick} :\x01DCC SEND loot 167772169 5555 1\x01")
     wanted = f"DCC SEND names 10.0.0.9:5555 but the client is {ground.lab.client.v4} (forged)"
-    wait_until(lambda: wanted in ground.director.log(), PATIENCE, "the refusal in the log")
+    wait_until(lambda: wanted in ground.director.log(), what="the refusal in the log")
 
 
 def test_privileged_port_of_the_servers_side_is_logged_and_not_followed(ground: Ground) -> None:
     bot, user = ground.pairs[IPV4][1]
     number = int.from_bytes(bytes(map(int, ground.lab.servers[1].v4.split("."))), "big")
     bot.types(f"/quote PRIVMSG {user.nick} :\x01DCC MOVE f {number} 22\x01")
-    wait_until(lambda: "names port 22, allowed are 1024 to 65535" in ground.director.log(), PATIENCE, "the refusal")
+    wait_until(lambda: "names port 22, allowed are 1024 to 65535" in ground.director.log(), what="the refusal")

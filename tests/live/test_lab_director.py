@@ -19,7 +19,7 @@ real_server = [{ address = "172.16.0.2" }, { address = "172.16.0.3" }]
 
 
 def fetch(lab: Lab) -> str:
-    return lab.client.run(["curl", "-sS", "--max-time", "5", f"http://{lab.vip}/"], check=True).stdout
+    return lab.client.run(["curl", "-sS", "--max-time", "30", f"http://{lab.vip}/"], check=True).stdout
 
 
 def test_director_is_ready_when_it_is_returned(lab: Lab) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nat_lb.testing.lab import Lab
+from nat_lb.testing.lab import Lab, wait_until
 from nat_lb.testing.servers import Nginx, Vsftpd
 from tests.live.ground import IPV4, Family, both_families, curl, fetch, of_both
 
@@ -82,8 +82,9 @@ def test_faults_of_one_plugin_are_told_once_and_harm_no_other_service(
             assert {fetch(served, family) for _ in range(2)} == {"server1\n", "server2\n"}
         listing = curl(served.client, "--ftp-port", "-", family.url(scheme="ftp", port=21), "-I", "--max-time", "2")
         assert listing.returncode in (0, 9, 28), "the control connection passes unread"
-        lines = [line for line in director.log().splitlines() if line.startswith("ERROR")]
+        wait_until(lambda: "clumsy.rewrite" in director.log())
         assert director.stop() == 0
+    lines = [line for line in director.log().splitlines() if line.startswith("ERROR")]
     by_place = {place: [line for line in lines if place in line] for place in ("nat_lb_schedule", "connection_opened")}
     assert [len(found) for found in by_place.values()] == [1, 1], lines
     assert f"nat-lb-broken: nat_lb_schedule failed for faulty{family.version}: " in by_place["nat_lb_schedule"][0]

@@ -117,7 +117,7 @@ def test_twenty_reloads_lose_no_request_of_the_traffic(
         for number in range(20):
             assert reload(director, web(BOTH) + (spare if number % 2 else "")).endswith("reloaded")
         traffic.send_signal(signal.SIGINT)  # which makes ab tell how it went
-        wait_until(lambda: traffic.poll() is not None, 10.0, "ab's report")
+        wait_until(lambda: traffic.poll() is not None, what="ab's report")
     said = report(progress.read_text())
     assert said["Failed requests"] == "0", said
     assert int(said["Complete requests"]) > 200, said

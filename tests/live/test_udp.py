@@ -44,7 +44,7 @@ def director(shared_lab: Lab) -> Iterator[RunningDirector]:
 
 
 def dig(lab: Lab, family: Family, name: str, *options: str) -> str:
-    command = ["dig", "+time=3", "+tries=1", f"@{family.vip}", name, *options]
+    command = ["dig", "+time=20", "+tries=1", f"@{family.vip}", name, *options]
     return lab.client.run(command, check=True).stdout
 
 

@@ -134,9 +134,9 @@ while True:
 """
 CLIENT = """
 import socket, sys
-control = socket.create_connection((sys.argv[1], 7000), 5)
+control = socket.create_connection((sys.argv[1], 7000), 30)
 word, address, port = control.makefile().readline().split()
-data = socket.create_connection((address, int(port)), 5)
+data = socket.create_connection((address, int(port)), 30)
 print(address, data.makefile().read())
 """
 
@@ -148,9 +148,9 @@ def test_generated_plugins_balance_and_help_real_traffic(python: Path) -> None:
         file.write_text(f'{CONFIGURATION}\n[director]\ncontrol = "{lab.directory / "control.sock"}"\n')
         with log.open("w") as output:
             director = lab.director.spawn([python, "-m", "nat_lb", "run", file], stdout=output, stderr=output)
-        wait_until(lambda: log.read_text().endswith("ready\n") or director.poll() is not None, 15, "the director")
+        wait_until(lambda: log.read_text().endswith("ready\n") or director.poll() is not None, what="the director")
         assert director.poll() is None, log.read_text()
-        fetch = ["curl", "-sS", "--max-time", "5", f"http://{VIP}/"]
+        fetch = ["curl", "-sS", "--max-time", "30", f"http://{VIP}/"]
         answers = Counter(lab.client.run(fetch, check=True).stdout for _ in range(12))
         assert answers == {"server1\n": 4, "server2\n": 8}
         lab.servers[0].spawn([sys.executable, "-c", SERVER], stderr=subprocess.DEVNULL)

@@ -43,7 +43,7 @@ def capture(host: Host, path: Path | None = None, *, device: str = "any") -> Ite
         yield target
     finally:
         sniffer.send_signal(signal.SIGTERM)
-        said, errors = sniffer.communicate(timeout=30)
+        said, errors = sniffer.communicate(timeout=60)
         host.stop(sniffer)
     if said != "dropped 0 cut 0\n":
         raise LabError(f"{host.name}: the capture on {device} is not complete: {said.strip() or errors.strip()}")
@@ -59,7 +59,7 @@ def check_with_tshark(pcap: Path) -> list[str]:
     columns = ["frame.number", "_ws.col.Source", "_ws.col.Destination", "_ws.col.Protocol", "_ws.col.Info"]
     fields = [word for column in columns for word in ("-e", column)]
     command = ["tshark", "-n", "-r", str(pcap), *preferences, "-Y", _BAD_CHECKSUM, "-T", "fields", *fields]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False, timeout=120)
     if done.returncode:
         raise LabError(f"tshark cannot read {pcap}: {done.stderr.strip()}")
     return [line.replace("\t", " ") for line in done.stdout.splitlines()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.host import Host
-from nat_lb.testing.lab.waiting import wait_until
+from nat_lb.testing.lab.waiting import PATIENCE, wait_until
 
 
 class RunningDirector:
@@ -37,11 +37,11 @@ class RunningDirector:
         """Return everything the director has written to standard output and error so far."""
         return self._log.read_text(errors="replace")
 
-    def wait_ready(self, seconds: float = 15.0) -> None:
+    def wait_ready(self, seconds: float = PATIENCE) -> None:
         """Return when packets flow; raise `LabError` with the log when the director ends or takes too long."""
         self.wait_for("ready", seconds)
 
-    def wait_for(self, text: str, seconds: float = 5.0) -> None:
+    def wait_for(self, text: str, seconds: float = PATIENCE) -> None:
         """Return when a line of the log ends with `text`; raise `LabError` with the log after `seconds`."""
 
         def seen() -> bool:
@@ -61,7 +61,7 @@ class RunningDirector:
             self.write_config(text)
         self.process.send_signal(signal.SIGHUP)
 
-    def stop(self, seconds: float = 10.0) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """End the director as an operator does (SIGTERM) and return its exit status."""
         return self.host.stop(self.process, signal.SIGTERM, seconds)
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from nat_lb.testing.lab.errors import LabError
 from nat_lb.testing.lab.namespaces import SEARCH_PATH, enter
-from nat_lb.testing.lab.waiting import wait_until
+from nat_lb.testing.lab.waiting import PATIENCE, wait_until
 
 
 class Host:
@@ -55,7 +55,7 @@ class Host:
         self,
         arguments: Sequence[str | Path],
         *,
-        timeout: float = 30.0,
+        timeout: float = 60.0,
         check: bool = False,
         input: str | None = None,  # noqa: A002 - subprocess.run's word
         **options: Any,
@@ -81,7 +81,7 @@ class Host:
         """Run Python source text with this interpreter; arguments and options are as for `run`."""
         return self.run([sys.executable, "-c", source, *arguments], **options)
 
-    def stop(self, child: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM, seconds: float = 5.0) -> int:
+    def stop(self, child: subprocess.Popen[str], how: signal.Signals = signal.SIGTERM, seconds: float = 10.0) -> int:
         """Signal a spawned program's process group, kill it after `seconds`, and return its exit status."""
         self._signal(child, how)
         try:
@@ -100,7 +100,7 @@ class Host:
         sockets = self.run(["ss", "-H", "--numeric", "--listening", kind, f"sport = :{port}"], check=True)
         return bool(sockets.stdout.strip())
 
-    def wait_listening(self, port: int, protocol: str = "tcp", seconds: float = 10.0) -> None:
+    def wait_listening(self, port: int, protocol: str = "tcp", seconds: float = PATIENCE) -> None:
         """Return as soon as a program listens at `port`; raise `LabError` after `seconds`."""
         wait_until(lambda: self.is_listening(port, protocol), seconds, f"{self.name}: a listener at {protocol} {port}")
 

@@ -19,6 +19,7 @@ from nat_lb.testing.lab.guard import guard, release, uninterrupted
 from nat_lb.testing.lab.host import Host
 from nat_lb.testing.lab.namespaces import configure, ip, remove, remove_leftovers
 from nat_lb.testing.lab.topology import INSIDE, OUTSIDE, Segment
+from nat_lb.testing.lab.waiting import PATIENCE
 
 _numbers = itertools.count(1)
 
@@ -94,7 +95,7 @@ class Lab:
         self.servers.append(self._add_host(f"server{number}", INSIDE, number + 1))
         return self.servers[-1]
 
-    def start_director(self, toml: str, *, seconds: float = 15.0) -> RunningDirector:
+    def start_director(self, toml: str, *, seconds: float = PATIENCE) -> RunningDirector:
         """Run `nat-lb run` with this configuration on the director and return when it is ready.
 
         Raises `LabError` with the director's log when it ends, or is not ready within `seconds`.

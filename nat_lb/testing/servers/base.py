@@ -47,7 +47,7 @@ class Server(ABC):
         with self._output.open("w") as output:
             self._child = self.host.spawn(self.command(), stdout=output, stderr=output, cwd=self.directory)
         try:
-            wait_until(self._is_up, 10.0, f"{self.program} to listen at {self.port}")
+            wait_until(self._is_up, what=f"{self.program} to listen at {self.port}")
         except LabError as fault:
             self.stop()
             raise LabError(f"{self.host.name}: {fault}. It wrote: {self.log().strip() or 'nothing'}") from None

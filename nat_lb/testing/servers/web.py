@@ -64,5 +64,5 @@ class Nginx(Server):
         def lines() -> list[str]:
             return (self.directory / "access.log").read_text().splitlines()
 
-        wait_until(lambda: len(lines()) >= expected, 5.0, f"{self.host.name}: {expected} requests in nginx's log")
+        wait_until(lambda: len(lines()) >= expected, what=f"{self.host.name}: {expected} requests in nginx's log")
         return lines()
