@@ -10,7 +10,7 @@ from nat_lb.config import Config, Options
 from nat_lb.connection import Connection
 from nat_lb.flow import Address, Direction, Endpoint, FlowKey
 from nat_lb.hashing import FlowHash
-from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Registrar
+from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Refusal
 from nat_lb.hookspecs import hookimpl
 from nat_lb.recent import Recent
 from nat_lb.scheduler import Cycle, HashTable, Heaviest, LeastLoad, Load, Plan, Scheduler, ServiceView
@@ -39,7 +39,7 @@ __all__ = [
     "Plan",
     "RealServer",
     "Recent",
-    "Registrar",
+    "Refusal",
     "Scheduler",
     "ServiceView",
     "Tracker",

@@ -15,7 +15,7 @@ from nat_lb.flow import Endpoint
 from nat_lb.helper import HelperFactory
 from nat_lb.plugins import Registry
 from nat_lb.scheduler import Scheduler
-from nat_lb.service import RealServer, VirtualService
+from nat_lb.service import RealServer, Tracking, VirtualService
 
 
 def check(config: Config, source: str, registry: Registry) -> None:
@@ -29,6 +29,13 @@ def check(config: Config, source: str, registry: Registry) -> None:
         timeout_names={name: tracker.timeout_names() for name, tracker in registry.trackers.items()},
         plugins=[plugin.name for plugin in registry.plugins],
     )
+    portless = {name for name, tracker in registry.trackers.items() if not tracker.has_ports()}
+    problems += [
+        f"{source}: {service.where}: connections of protocol {service.protocol} have no ports: they are not balanced, "
+        "only expected by helpers. Remove the service."
+        for service in config.services
+        if service.protocol in portless
+    ]
     if config.director.datapath == "ebpf":
         problems.append(
             f'{source}: [director]: datapath "ebpf" needs a plugin that is not installed. Write "nfqueue" or "auto".'
@@ -58,15 +65,19 @@ class Builder:
 
     def _service(self, config: ServiceConfig) -> VirtualService:
         tracker = self.registry.trackers[config.protocol]
-        timeouts = tracker.seconds(self.config.timeouts, config.timeouts)
-        service = VirtualService(config.name, tracker, Endpoint(config.address, config.port), timeouts)
+        timeouts = {
+            name: t.seconds(self.config.timeouts, config.timeouts) for name, t in self.registry.trackers.items()
+        }
+        endpoint = Endpoint(config.address, config.port)
+        service = VirtualService(config.name, tracker, endpoint, timeouts.pop(tracker.name))
+        service.related = {name: Tracking(self.registry.trackers[name], seconds) for name, seconds in timeouts.items()}
         service.sloppy = self.config.director.sloppy_tcp
         service.persistence = config.persistence
         service.netmask = config.persistence_netmask
         for server in config.real_servers:
             endpoint = Endpoint(server.address, server.port)
             service.add(RealServer(endpoint, server.weight, server.upper_threshold, server.lower_threshold))
-        service.helpers = {name: self._helper(config, name) for name in config.helpers}
+        service.helpers = self._helpers(config)
         service.scheduler = self._scheduler(service, config, config.scheduler, config.scheduler_options)
         service.fallback.budget = config.scheduler_budget
         if config.fallback_scheduler:
@@ -86,6 +97,15 @@ class Builder:
                 f'{self.source}: {config.where}: scheduler "{name}" ({owner}) cannot be used: '
                 f"{type(error).__name__}: {error}"
             ) from error
+
+    def _helpers(self, config: ServiceConfig) -> dict[str, HelperFactory]:
+        """Return the helpers that a service enables, in its order, and then those that they bring with them."""
+        helpers: dict[str, HelperFactory] = {name: self._helper(config, name) for name in config.helpers}
+        for name in config.helpers:
+            options = helpers[name].keywords["options"]  # type: ignore[attr-defined]
+            for companion in self.registry.helpers[name].companions:
+                helpers.setdefault(companion.name, functools.partial(companion, options=options))
+        return helpers
 
     def _helper(self, config: ServiceConfig, name: str) -> HelperFactory:
         helper = self.registry.helpers[name]

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from nat_lb.flow import Endpoint, FlowKey
 from nat_lb.nat import Binding
-from nat_lb.service import RealServer, VirtualService
+from nat_lb.service import RealServer, Tracking, VirtualService
 
 if TYPE_CHECKING:
+    from nat_lb.datagram import DatagramRewriter
     from nat_lb.payload import TcpRewriter
 
 LINGER = 60.0  # seconds that a connection outlives its timeout at a time while connections it announced are alive
@@ -49,10 +50,18 @@ class Connection:
         "rewriter",
         "service",
         "state",
+        "tracking",
     )
 
     def __init__(
-        self, key: bytes, service: VirtualService, real_server: RealServer, binding: Binding, state: int, now: float
+        self,
+        key: bytes,
+        service: VirtualService,
+        real_server: RealServer,
+        binding: Binding,
+        state: int,
+        now: float,
+        tracking: Tracking | None = None,
     ) -> None:
         self.key = key  # client to virtual endpoint
         address, port = binding.real.packed
@@ -60,20 +69,29 @@ class Connection:
         # The real server's packets carry its own endpoint as the source and the client's as the destination.
         self.reply_key = key[:1] + address + key[1 : 1 + size] + port + key[1 + 2 * size : 3 + 2 * size]
         self.service = service
+        self.tracking = tracking or service.tracking
+        if not self.tracking.tracker.has_ports():
+            self._hide_sources(size)
         self.real_server = real_server
         self.binding = binding
         self.state = state  # number in the tracker's `states`
         self.last_seen = now
         self.bucket = _NEVER
-        self.rewriter: TcpRewriter | None = None
+        self.rewriter: TcpRewriter | DatagramRewriter | None = None
         self.helper: str | None = None  # the helper that the announcement asked for
         self.parent: Connection | None = None  # whose payload announced this one
-        self.children = 0  # announced connections that are alive
+        self.children = 0  # announced connections that are alive and not bound to end with this one
+
+    def _hide_sources(self, size: int) -> None:
+        """Make the keys those of packets that do not name their source."""
+        at = 1 + 2 * size
+        self.key = self.key[:at] + b"\0\0" + self.key[at + 2 :]
+        self.reply_key = self.reply_key[:at] + b"\0\0" + self.reply_key[at + 2 :]
 
     @property
     def client(self) -> Endpoint:
         """The client's endpoint."""
-        return FlowKey.from_bytes(self.key).source
+        return FlowKey.from_bytes(self.reply_key).destination
 
     @property
     def virtual(self) -> Endpoint:
@@ -88,17 +106,17 @@ class Connection:
     @property
     def state_name(self) -> str:
         """The tracker's name of the present state."""
-        return self.service.tracker.states[self.state]
+        return self.tracking.tracker.states[self.state]
 
     @property
     def is_active(self) -> bool:
         """Whether it counts as its real server's load."""
-        return self.service.active[self.state]
+        return self.tracking.active[self.state]
 
     @property
     def deadline(self) -> float:
         """When it expires if no packet comes."""
-        return self.last_seen + self.service.timeouts[self.state]
+        return self.last_seen + self.tracking.timeouts[self.state]
 
     def __str__(self) -> str:
         return f"{self.client} > {self.virtual} > {self.real}"
@@ -110,6 +128,7 @@ class ConnectionTable:
     def __init__(self, limit: int) -> None:
         self.limit = limit
         self.flows: dict[bytes, Connection] = {}
+        self.quoted: dict[bytes, Connection] = {}  # by translated packets' keys, of those that do not name their source
         self._wheel: dict[int, Bucket] = {}
         self._time = -1  # the last second whose bucket was looked at
 
@@ -132,22 +151,22 @@ class ConnectionTable:
     def add(self, connection: Connection) -> None:
         """Enter a connection whose keys are free, count it as its real server's, and set its timer."""
         self.flows[connection.key] = self.flows[connection.reply_key] = connection
+        for key in _quoted(connection):
+            self.quoted[key] = connection
         active = connection.is_active
         connection.real_server.count(active, not active)
         connection.real_server.opened += 1
-        if connection.parent is not None:
-            connection.parent.children += 1
         self.arm(connection, connection.deadline)
 
     def remove(self, connection: Connection) -> None:
         """Take a connection out; its timer finds it gone."""
         del self.flows[connection.key], self.flows[connection.reply_key]
+        for key in _quoted(connection):
+            if self.quoted.get(key) is connection:
+                del self.quoted[key]
         connection.bucket = _NEVER
         active = connection.is_active
         connection.real_server.count(-active, -(not active))
-        if connection.parent is not None:
-            connection.parent.children -= 1
-            connection.parent = None
 
     def set_state(self, connection: Connection, state: int) -> None:
         """Change the state; the packet that did so has already been noted in `last_seen`."""
@@ -192,3 +211,18 @@ class ConnectionTable:
         if present - last > len(self._wheel):
             return sorted(second for second in self._wheel if second <= present)
         return [second for second in range(last + 1, present + 1) if second in self._wheel]
+
+
+def _quoted(connection: Connection) -> tuple[bytes, ...]:
+    """Return the keys that a connection's packets have when they leave, if the keys they come with do not tell those.
+
+    An ICMP error quotes a packet as it left.  Its key is the other direction's key reversed, unless sources are hidden.
+    """
+    if connection.tracking.tracker.has_ports():
+        return ()
+    client, virtual, real = (end.packed for end in (connection.client, connection.virtual, connection.real))
+    protocol, nowhere = connection.key[:1], b"\0\0"
+    return (
+        protocol + client[0] + real[0] + nowhere + real[1],
+        protocol + virtual[0] + client[0] + nowhere + client[1],
+    )

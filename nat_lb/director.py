@@ -62,6 +62,22 @@ class Director:
             self._close(service.real_servers, now)
             self._announce_service(service, "removed", now)
 
+    def set_weight(self, service: VirtualService, server: RealServer, weight: int, now: float) -> None:
+        """Give a real server another weight until the next reload; 0 drains it."""
+        if server.weight == weight:
+            return
+        server.weight = weight
+        for scheduler in (service.scheduler, service.fallback.scheduler):
+            if scheduler is not None:
+                self._tell(scheduler, service, now)
+        self._announce_server(service, server, "reweighted" if weight else "drained", now)
+
+    def weight_in_file(self, service: VirtualService, server: RealServer) -> int:
+        """Return the weight that the configuration gives to a real server."""
+        (its,) = (each for each in self.config.services if each.name == service.name)
+        (weight,) = (each.weight for each in its.real_servers if (each.address, each.port) == server.endpoint)
+        return weight
+
     def _log_events(self, wanted: bool) -> None:
         manager = self.registry.manager
         if wanted and not manager.has_plugin(EVENT_LOG):
@@ -74,7 +90,7 @@ class Director:
         before = {server.endpoint: (server, server.weight) for server in old.real_servers}
         old.name, old.sloppy, old.helpers = new.name, new.sloppy, new.helpers
         old.persistence, old.netmask = new.persistence, new.netmask
-        self._retime(old, new.timeouts)
+        self._retime(old, new)
         servers = []
         for server in new.real_servers:
             kept, _ = before.get(server.endpoint, (server, 0))
@@ -85,11 +101,14 @@ class Director:
         self._announce_servers(old, before, now)
         return old
 
-    def _retime(self, service: VirtualService, timeouts: tuple[float, ...]) -> None:
-        """Give a service other timeouts; they hold for the connections that it has, too."""
-        if service.timeouts == timeouts:
+    def _retime(self, service: VirtualService, wanted: VirtualService) -> None:
+        """Give a service another one's timeouts; they hold for the connections that it has, too."""
+        changed = False
+        for present, new in zip(service.trackings, wanted.trackings, strict=True):
+            changed |= present.timeouts != new.timeouts
+            present.timeouts = new.timeouts
+        if not changed:
             return
-        service.timeouts = timeouts
         for connection in self.lifecycle.connections:
             if connection.service is service:
                 self.lifecycle.connections.arm(connection, connection.deadline)
@@ -112,12 +131,16 @@ class Director:
         if old is None or type(old) is not type(new) or old.settings != new.settings:
             old, changed = new, True
             old.service = service
-        try:
-            if changed:
-                old.changed()
-        except Exception as error:
-            self.lifecycle.faults.report(f"{old.name}.changed", service.name, error, now)
+        if changed:
+            self._tell(old, service, now)
         return old
+
+    def _tell(self, scheduler: Scheduler, service: VirtualService, now: float) -> None:
+        """Let a scheduler know that its service's real servers are not what they were."""
+        try:
+            scheduler.changed()
+        except Exception as error:
+            self.lifecycle.faults.report(f"{scheduler.name}.changed", service.name, error, now)
 
     def _close(self, servers: list[RealServer], now: float) -> None:
         """Close every connection of real servers that are gone."""
@@ -141,6 +164,9 @@ class Director:
             elif server.weight != before[server.endpoint][1]:
                 changes.append((server, "reweighted"))
         for server, reason in changes:
-            self.lifecycle.announce(
-                "nat_lb_real_server_changed", server, now, service=service, real_server=server, reason=reason
-            )
+            self._announce_server(service, server, reason, now)
+
+    def _announce_server(self, service: VirtualService, server: RealServer, reason: str, now: float) -> None:
+        self.lifecycle.announce(
+            "nat_lb_real_server_changed", server, now, service=service, real_server=server, reason=reason
+        )

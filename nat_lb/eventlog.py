@@ -18,7 +18,7 @@ log = logging.getLogger("nat_lb.events")
 
 
 def _told(connection: Connection, what: str) -> None:
-    log.info("%s: %s %s - %s", connection.service.name, connection.service.tracker.name, connection, what)
+    log.info("%s: %s %s - %s", connection.service.name, connection.tracking.tracker.name, connection, what)
 
 
 class EventLog:

@@ -9,67 +9,138 @@ else.
 from __future__ import annotations
 
 import heapq
-import logging
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
 from itertools import chain, count
+from typing import NamedTuple
 
 from nat_lb.connection import Connection
-from nat_lb.faults import FaultLog
-from nat_lb.flow import Direction, Endpoint
-from nat_lb.helper import ExpectationRefused, Helper, Peers
-from nat_lb.service import ServiceTable
-
-log = logging.getLogger("nat_lb.helpers")
+from nat_lb.flow import Address, Direction, Endpoint, FlowKey
+from nat_lb.helper import ExpectationRefused
+from nat_lb.public import PublicEndpoints
+from nat_lb.service import ServiceTable, Tracking
 
 FIRST_UNPRIVILEGED_PORT = 1024
 
 
 class Expectation:
-    """One awaited connection.  `direction` is that of its first packet."""
+    """One awaited connection, or any number of them if `many`.
 
-    __slots__ = ("deadline", "direction", "helper", "key", "others", "parent", "peer")
+    `keys` say what its first packet looks like: a flow key without the source's port, and without the client where any
+    may come. `public` stands for `real` in `scope`; both are None where the real server will choose its port, `client`
+    is None where the client will choose.
+    """
 
-    def __init__(
-        self, key: bytes, parent: Connection, direction: Direction, peer: Endpoint, helper: str | None
-    ) -> None:
-        self.key = key
+    __slots__ = (
+        "announcer", "bound", "client", "deadline", "helper", "keys", "many", "others", "parent", "public", "real",
+        "scope", "tracking",
+    )  # fmt: skip
+
+    def __init__(self, parent: Connection, tracking: Tracking, keys: dict[bytes, Direction]) -> None:
         self.parent = parent
         self.others: list[Connection] = []  # that announced the same
-        self.direction = direction
-        self.peer = peer  # where it leads to: the real endpoint (ORIGINAL) or the client's (REPLY)
-        self.helper = helper
+        self.tracking = tracking
+        self.keys = keys
+        self.scope = b""
+        self.public: Endpoint | None = None
+        self.real: Endpoint | None = None
+        self.client: Endpoint | None = None
+        self.announcer = ""  # the helper that asked for it
+        self.helper: str | None = None  # of the expected connection
+        self.many = self.bound = False
         self.deadline = 0.0
 
 
-class ExpectationTable:
-    """All expectations, by what their first packet will look like."""
+class Met(NamedTuple):
+    """An expectation that a first packet is for, and which way the packet goes."""
 
-    def __init__(self, services: ServiceTable) -> None:
-        self.services = services
-        self._by_key: dict[bytes, Expectation] = {}
-        self._of: dict[Connection, list[Expectation]] = {}
-        self._timers: list[tuple[float, int, Expectation]] = []
-        self._number = count()
-        self.refusals: Counter[str] = Counter()  # by helper
+    expectation: Expectation
+    direction: Direction
+
+
+class HelperCounts:
+    """What one helper has done: messages edited, connections expected and opened so, refusals by kind."""
+
+    __slots__ = ("expected", "met", "refused", "rewritten")
+
+    def __init__(self) -> None:
+        self.rewritten = self.expected = self.met = 0
+        self.refused: Counter[str] = Counter()
+
+
+class Ranges:
+    """The ranges of ports that a connection's client may reach its real server at; at most one each connection."""
+
+    def __init__(self) -> None:
+        self._by_ends: dict[bytes, dict[Connection, tuple[range, Expectation]]] = {}
+        self._of: dict[Connection, bytes] = {}
 
     def __len__(self) -> int:
-        return len(self._by_key)
+        return len(self._of)
 
-    def match(self, key: bytes) -> Expectation | None:
-        """Return the expectation that a first packet with this flow key meets; it stays until `remove`."""
-        if not self._by_key:
+    def of(self, connection: Connection) -> tuple[range, Expectation] | None:
+        """Return what a connection has."""
+        ends = self._of.get(connection)
+        return self._by_ends[ends][connection] if ends is not None else None
+
+    def put(self, connection: Connection, ports: range, expectation: Expectation) -> None:
+        """Give a connection a range, in place of the one that it has."""
+        self.clear(connection)
+        [ends] = expectation.keys
+        self._by_ends.setdefault(ends, {})[connection] = ports, expectation
+        self._of[connection] = ends
+
+    def clear(self, connection: Connection) -> None:
+        """Take a connection's range away, if it has one."""
+        ends = self._of.pop(connection, None)
+        if ends is not None:
+            del self._by_ends[ends][connection]
+            if not self._by_ends[ends]:
+                del self._by_ends[ends]
+
+    def at(self, ends: bytes, port: int) -> Iterator[Expectation]:
+        """Yield what holds a port; `ends` are protocol, client and VIP."""
+        return (expectation for ports, expectation in self._by_ends.get(ends, {}).values() if port in ports)
+
+
+class ExpectationTable:
+    """All expectations, by what their first packet will look like, and the connections that were opened by them."""
+
+    def __init__(self, services: ServiceTable) -> None:
+        self.counts: defaultdict[str, HelperCounts] = defaultdict(HelperCounts)  # by helper
+        self.public = PublicEndpoints(services)
+        self.ranges = Ranges()
+        self._by_key: dict[bytes, Met] = {}
+        self._of: dict[Connection, list[Expectation]] = {}
+        self._scopes: dict[Connection, bytes] = {}  # of opened connections, where their public endpoint is held
+        self._bound: dict[Connection, list[Connection]] = {}  # opened connections that end with the one that announced
+        self._timers: list[tuple[float, int, Expectation]] = []
+        self._number = count()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size + len(self.ranges)
+
+    def match(self, key: bytes) -> Met | None:
+        """Return the expectation that a first packet with this flow key meets, and which way the packet goes."""
+        if not self._by_key and not self.ranges:
             return None
         size = (len(key) - 5) // 2
         ports = 1 + 2 * size
         found = self._by_key.get(key[:ports] + key[ports + 2 :])
-        return found or self._by_key.get(key[:1] + key[1 + size : ports] + key[ports + 2 :])
+        found = found or self._by_key.get(key[:1] + key[1 + size : ports] + key[ports + 2 :])
+        if found is not None:
+            return found if _is_complete(found, key) else None
+        held = next(self.ranges.at(key[:ports], int.from_bytes(key[ports + 2 :], "big")), None)
+        return Met(held, Direction.ORIGINAL) if held is not None else None
 
-    def match_exactly(self, key: bytes) -> Expectation | None:
+    def at(self, key: bytes) -> Expectation | None:
         """Return the expectation with this very key."""
-        return self._by_key.get(key)
+        found = self._by_key.get(key)
+        return found.expectation if found is not None else None
 
     def of(self, connection: Connection) -> list[Expectation]:
-        """Return what a connection expects, oldest first."""
+        """Return what a connection expects, oldest first, its range apart."""
         return self._of.get(connection, [])
 
     def add(self, expectation: Expectation, deadline: float) -> None:
@@ -82,23 +153,16 @@ class ExpectationTable:
         expectation.deadline = deadline
         heapq.heappush(self._timers, (deadline, next(self._number), expectation))
 
-    def remove(self, expectation: Expectation) -> None:
-        """Forget an expectation, whoever announced it; one that is not in the table is ignored."""
-        for connection in (*expectation.others, expectation.parent):
-            self.leave(expectation, connection)
-
-    def remove_all(self, connection: Connection) -> None:
-        """Forget what a connection expects, except what others expect as well."""
-        for expectation in list(self.of(connection)):
-            self.leave(expectation, connection)
-
     def join(self, expectation: Expectation, connection: Connection) -> None:
         """Note that a connection announced this: it is the parent unless another one is."""
-        if self._by_key.get(expectation.key) is expectation:
+        if all(self.at(key) is expectation for key in expectation.keys):
             expectation.others.append(connection)
         else:
-            self._by_key[expectation.key] = expectation
+            self._by_key.update({key: Met(expectation, way) for key, way in expectation.keys.items()})
+            self._size += 1
             expectation.parent = connection
+            if expectation.public is not None and expectation.real is not None:
+                self.public.expect(expectation.scope, expectation.public, expectation.real)
         self._of.setdefault(connection, []).append(expectation)
 
     def leave(self, expectation: Expectation, connection: Connection) -> None:
@@ -114,7 +178,16 @@ class ExpectationTable:
         elif expectation.others:
             expectation.parent = expectation.others.pop(0)
         else:
-            del self._by_key[expectation.key]
+            for key in expectation.keys:
+                del self._by_key[key]
+            self._size -= 1
+            if expectation.public is not None:
+                self.public.expect_no_more(expectation.scope, expectation.public)
+
+    def remove(self, expectation: Expectation) -> None:
+        """Forget an expectation, whoever announced it; one that is not in the table is ignored."""
+        for connection in (*expectation.others, expectation.parent):
+            self.leave(expectation, connection)
 
     def expire(self, now: float) -> None:
         """Forget the expectations whose time is over."""
@@ -123,115 +196,85 @@ class ExpectationTable:
             if expectation.deadline <= now:
                 self.remove(expectation)
 
-    def find_free(
-        self, parent: Connection, real: Endpoint, any_client: bool
-    ) -> tuple[Endpoint, bytes, Expectation | None]:
-        """Return a public endpoint for `real`, its key, and the expectation that already stands for just that.
-
-        What any client may use is shared by all connections that announce it. The port stays the same if it is free,
-        otherwise the next free one above is taken.  Raises ExpectationRefused.
-        """
-        protocol = parent.key[:1]
-        virtual = parent.virtual.address
-        client = b"" if any_client else parent.client.address.packed
-        ports = range(real.port, 65536), range(FIRST_UNPRIVILEGED_PORT, real.port)
-        for port in chain(*ports):
-            public = Endpoint(virtual, port)
-            address, packed_port = public.packed
-            key = protocol + client + address + packed_port
-            holder = self._by_key.get(key)
-            if holder is not None and holder.peer == real and (any_client or holder.parent is parent):
-                return public, key, holder
-            if holder is None and self.services.find(protocol[0], address, packed_port) is None:
-                return public, key, None
-        raise ExpectationRefused(f"no port of {virtual} is free for {real}")
-
-
-class ExpectationLedger:
-    """What one connection's helper asks for, message by message, and how it is taken back."""
-
-    def __init__(self, table: ExpectationTable, connection: Connection, helper: Helper, faults: FaultLog) -> None:
-        self._table = table
-        self._connection = connection
-        self._helper = helper
-        self._faults = faults
-        self._added: list[Expectation] = []
-        self._displaced: list[tuple[Expectation, Connection]] = []
-        self.stopped = False
-        self.now = 0.0  # set for each packet
-
-    @property
-    def peers(self) -> Peers:
-        """The endpoints of the helper's connection."""
-        return Peers(self._connection.client, self._connection.virtual, self._connection.real)
-
-    def begin(self) -> None:
-        """Start a new message."""
-        self._added.clear()
-        self._displaced.clear()
-
-    def undo(self) -> None:
-        """Take back what was reserved since `begin`; what had to make room for it returns."""
-        for expectation in self._added:
-            self._table.leave(expectation, self._connection)
-        for expectation, connection in self._displaced:
-            self._table.join(expectation, connection)
-            self._table.extend(expectation, expectation.deadline)
-        self.begin()
-
-    def stop(self) -> None:
-        """Note that the helper wants to see no more."""
-        self.stopped = True
-
-    def refuse(self, why: str) -> None:
-        """See `Message.refuse`."""
-        name = self._helper.name
-        self._table.refusals[name] += 1
-        log.warning("%s: %s %s - %s", name, self._connection.service.name, self._connection.client, why)
-
-    def fault(self, method: str, error: Exception) -> None:
-        """Report what a method of the helper raised."""
-        self._faults.report(f"{self._helper.name}.{method}", str(self._connection), error, self.now)
-
-    def expect_client(self, real: Endpoint, helper: str | None, any_client: bool) -> Endpoint:
-        """See `Message.expect_client`; an address other than the connection's real server is refused."""
-        if real.address != self._connection.real.address:
-            raise ExpectationRefused(f"{real} is not on this connection's real server {self._connection.real.address}")
-        public, key, present = self._table.find_free(self._connection, real, any_client)
-        if present is not None:
-            if present not in self._table.of(self._connection):
-                self._make_room()
-                self._table.join(present, self._connection)
-                self._added.append(present)
-            self._table.extend(present, self.now + self._helper.expectation_timeout)
-            return public
-        self._add(Expectation(key, self._connection, Direction.ORIGINAL, real, helper))
-        return public
-
-    def expect_server(self, client: Endpoint, helper: str | None) -> None:
-        """See `Message.expect_server`; an address other than the connection's client is refused."""
-        if client.address != self._connection.client.address:
-            raise ExpectationRefused(f"{client} is not on this connection's client {self._connection.client.address}")
-        address, port = client.packed
-        key = self._connection.key[:1] + self._connection.real.address.packed + address + port
-        self._add(Expectation(key, self._connection, Direction.REPLY, client, helper))
-
-    def _add(self, expectation: Expectation) -> None:
-        holder = self._table.match_exactly(expectation.key)
-        if holder is not None:
-            self._displace(holder, holder.parent)
-        self._make_room()
-        self._table.add(expectation, self.now + self._helper.expectation_timeout)
-        self._added.append(expectation)
-
-    def _make_room(self) -> None:
-        own = self._table.of(self._connection)
-        if len(own) >= self._helper.most_expectations:
-            self._displace(own[0], self._connection)
-
-    def _displace(self, expectation: Expectation, connection: Connection) -> None:
-        self._table.leave(expectation, connection)
-        if expectation in self._added:
-            self._added.remove(expectation)
+    def opened(self, expectation: Expectation, connection: Connection) -> None:
+        """Note that an expectation's first packet opened a connection; what was for one is met."""
+        parent = expectation.parent
+        self.counts[expectation.announcer].met += 1
+        if expectation.bound:
+            self._bound.setdefault(parent, []).append(connection)
         else:
-            self._displaced.append((expectation, connection))
+            parent.children += 1
+        found = self.public.of(connection.key[0], connection.client.address, connection.real)
+        if found is not None and found[1] == connection.virtual:
+            self._scopes[connection] = found[0]
+            self.public.connect(found[0], connection)
+        if not expectation.many:
+            self.remove(expectation)
+
+    def closed(self, connection: Connection) -> list[Connection]:
+        """Forget what a closed connection expected, and return the connections that have to end with it."""
+        for expectation in list(self.of(connection)):
+            self.leave(expectation, connection)
+        self.ranges.clear(connection)
+        held = self._scopes.pop(connection, None)
+        if held is not None:
+            self.public.disconnect(held, connection)
+        parent, connection.parent = connection.parent, None
+        if parent is not None:
+            bound = self._bound.get(parent, [])
+            if connection in bound:
+                bound.remove(connection)
+            else:
+                parent.children -= 1
+        return self._bound.pop(connection, [])
+
+    def public_of(self, protocol: int, client: Address, real: Endpoint) -> Endpoint | None:
+        """Return the public endpoint that a real one was announced under to a client, None if it was not."""
+        found = self.public.of(protocol, client, real)
+        return found[1] if found is not None else None
+
+    def find_free(self, virtual: Address, tracking: Tracking, real: Endpoint, ports: int, whose: bytes) -> Endpoint:
+        """Return the public endpoint for `real`, and so for the `ports - 1` ports above it, too.
+
+        What stands for it already does so again. Otherwise the port stays the same if it and those above are free, or
+        the next free one above is taken, in steps of `ports`. Raises ExpectationRefused.
+        """
+
+        def fits(first: int) -> bool:
+            return all(
+                self._may_stand(whose, Endpoint(virtual, first + up), Endpoint(real.address, real.port + up))
+                for up in range(ports)
+            )
+
+        present = self.public.own(whose, real)
+        if present is not None and present.address == virtual and fits(present.port):
+            return present
+        lowest = FIRST_UNPRIVILEGED_PORT if tracking.tracker.has_ports() else 0
+        below = range(lowest + (real.port - lowest) % ports, real.port, ports)
+        for port in chain(range(real.port, 65537 - ports, ports), below):
+            if fits(port):
+                return Endpoint(virtual, port)
+        raise ExpectationRefused(f"no port of {virtual} is free for {real}", "no free port")
+
+    def _may_stand(self, whose: bytes, public: Endpoint, real: Endpoint) -> bool:
+        if not self.public.is_free(whose, public, real):
+            return False
+        present = self.public.own(whose, real)
+        if present is not None and present != public:
+            return False
+        others = self.ranges.at(whose + public.address.packed, public.port)
+        return all(expectation.parent.real.address == real.address for expectation in others)
+
+    def stands_for_another(self, flow: FlowKey, public: Endpoint) -> bool:
+        """Whether a public endpoint is not free for the source of a real server's first packet."""
+        whose = bytes((flow.protocol,)) + flow.destination.address.packed
+        return not self.public.is_free(whose, public, flow.source)
+
+
+def _is_complete(met: Met, key: bytes) -> bool:
+    """Whether nothing else is wrong with a first packet: its source is the one awaited, or any may be."""
+    expectation = met.expectation
+    if not expectation.tracking.tracker.has_ports():
+        return expectation.client is not None
+    wanted = expectation.client if met.direction is Direction.ORIGINAL else expectation.real
+    return wanted is None or wanted == FlowKey.from_bytes(key).source

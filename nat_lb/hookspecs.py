@@ -90,7 +90,10 @@ def nat_lb_connection_state_changed(connection: Connection, old_state: str, new_
 
 @hookspec
 def nat_lb_connection_closed(connection: Connection, reason: str) -> None:
-    """Take note that a connection left the table; `reason` is "expired", "reused" or "removed"."""
+    """Take note that a connection left the table; `reason` is "expired", "reused", "removed", "forgotten" or "parent".
+
+    "removed" is by a reload, "forgotten" by the helper that announced it, "parent" with the connection it was bound to.
+    """
 
 
 @hookspec
@@ -100,4 +103,7 @@ def nat_lb_service_changed(service: VirtualService, change: str) -> None:
 
 @hookspec
 def nat_lb_real_server_changed(service: VirtualService, real_server: RealServer, reason: str) -> None:
-    """Take note that a real server was "added", "removed" or "reweighted" by a reload."""
+    """Take note that a real server was "added", "removed" or "reweighted" by a reload.
+
+    Also called when an operator drains it (weight 0): "drained", and "reweighted" when its weight is restored.
+    """

@@ -14,10 +14,12 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from nat_lb.checksum import adjust, delta, ones_sum
-from nat_lb.connection import Connection
+from nat_lb.connection import Connection, ConnectionTable
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction, reverse
-from nat_lb.packet import ICMPV6, IPV4_HEADER, IPV6_HEADER, TCP, Packet, pseudo_sum, walk_extensions
+from nat_lb.packet import ICMPV6, IPV4_HEADER, IPV6_HEADER, Packet, numbers, pseudo_sum, walk_extensions
+from nat_lb.payload import TcpRewriter
+from nat_lb.tracker import Tracker
 from nat_lb.verdict import Reason
 
 _HEADER = 8  # of an ICMP error, before the quoted packet
@@ -40,14 +42,17 @@ class Quoted(NamedTuple):
     transport: int  # where its transport header starts, counted from the start of the ICMP message
 
 
-def quoted(packet: Packet) -> Quoted | None:
-    """Return what an ICMP error quotes, None if too little of it is there to tell its flow."""
+def quoted(packet: Packet, elsewhere: Mapping[int, type[Tracker]]) -> Quoted | None:
+    """Return what an ICMP error quotes, None if too little of it is there to tell its flow.
+
+    `elsewhere` has, by protocol, the trackers of headers that tell flows apart otherwise than TCP's and UDP's.
+    """
     message = packet.payload
     inner = message[_HEADER:]
     if packet.version == 4:
         at = (inner[0] & 15) * 4 if inner and inner[0] >> 4 == 4 else 0
         whole = at >= IPV4_HEADER and len(inner) >= at + 8 and not (inner[7] or inner[6] & 0x1F)
-        key = inner[9:10] + inner[12:20] + inner[at : at + 4]
+        key = inner[9:10] + inner[12:20] + _numbers(inner, at, inner[9], elsewhere) if whole else b""
         return Quoted(key, _HEADER + at) if whole else None
     if len(inner) < IPV6_HEADER or inner[0] >> 4 != 6:
         return None
@@ -55,8 +60,15 @@ def quoted(packet: Packet) -> Quoted | None:
         protocol, at, fragment = walk_extensions(inner, len(inner))
     except PacketError:
         return None
-    key = bytes((protocol,)) + inner[8:40] + inner[at : at + 4]
-    return None if fragment or len(inner) < at + 8 else Quoted(key, _HEADER + at)
+    if fragment or len(inner) < at + 8:
+        return None
+    key = bytes((protocol,)) + inner[8:40] + _numbers(inner, at, protocol, elsewhere)
+    return Quoted(key, _HEADER + at)
+
+
+def _numbers(inner: bytes, at: int, protocol: int, elsewhere: Mapping[int, type[Tracker]]) -> bytes:
+    tracker = elsewhere.get(protocol)
+    return inner[at : at + 4] if tracker is None else b"".join(numbers(inner, at, tracker.ports_at))
 
 
 def check(packet: Packet) -> None:
@@ -71,13 +83,14 @@ def check(packet: Packet) -> None:
         raise PacketError(Reason.ICMP_BAD_CHECKSUM)
 
 
-def find(flows: Mapping[bytes, Connection], inner: Quoted) -> tuple[Connection, Direction] | None:
+def find(table: ConnectionTable, inner: Quoted) -> tuple[Connection, Direction] | None:
     """Return the connection whose packet is quoted and the direction in which the error has to go."""
-    key = reverse(inner.key)
-    connection = flows.get(key)
+    connection = table.flows.get(reverse(inner.key)) or table.quoted.get(inner.key)
     if connection is None:
         return None
-    return connection, Direction.ORIGINAL if key == connection.key else Direction.REPLY
+    address = connection.virtual.address.packed
+    from_director = inner.key[1 : 1 + len(address)] == address
+    return connection, Direction.ORIGINAL if from_director else Direction.REPLY
 
 
 def translate(packet: Packet, inner: Quoted, connection: Connection, direction: Direction) -> bytes | bytearray:
@@ -87,8 +100,11 @@ def translate(packet: Packet, inner: Quoted, connection: Connection, direction: 
     # client.
     address, port = (connection.real if original else connection.virtual).packed
     message = bytearray(packet.payload)
-    _rewrite_quoted(message, packet.version, inner.transport, address, port, at_source=original)
-    if connection.rewriter is not None and inner.key[0] == TCP:
+    _rewrite_address(message, packet.version, address, at_source=original)
+    port_at = connection.tracking.tracker.ports_at[0 if original else 1]
+    if port_at is not None and len(message) >= inner.transport + port_at + 2:
+        message[inner.transport + port_at : inner.transport + port_at + 2] = port
+    if isinstance(connection.rewriter, TcpRewriter):
         at = inner.transport + 4
         sequence = int.from_bytes(message[at : at + 4], "big")
         quoted_direction = Direction.REPLY if original else Direction.ORIGINAL
@@ -106,9 +122,7 @@ def translate(packet: Packet, inner: Quoted, connection: Connection, direction: 
     return packet.restore(plain)
 
 
-def _rewrite_quoted(
-    message: bytearray, version: int, transport: int, address: bytes, port: bytes, *, at_source: bool
-) -> None:
+def _rewrite_address(message: bytearray, version: int, address: bytes, *, at_source: bool) -> None:
     size = len(address)
     start = _HEADER + (12 if version == 4 else 8) + (0 if at_source else size)
     if version == 4:
@@ -116,5 +130,3 @@ def _rewrite_quoted(
         at = _HEADER + 10
         message[at : at + 2] = adjust(message[at] << 8 | message[at + 1], moved).to_bytes(2, "big")
     message[start : start + size] = address
-    at = transport + (0 if at_source else 2)
-    message[at : at + 2] = port

@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 from nat_lb.connection import Connection, ConnectionTable
+from nat_lb.datagram import DatagramRewriter
 from nat_lb.errors import PluginError
-from nat_lb.expectation import Expectation, ExpectationLedger, ExpectationTable
+from nat_lb.expectation import ExpectationTable, Met
 from nat_lb.fallback import PATIENCE, REST
 from nat_lb.faults import FaultLog
 from nat_lb.flow import Direction, Endpoint, FlowKey
 from nat_lb.helper import Helper
+from nat_lb.ledger import ExpectationLedger
 from nat_lb.nat import Binding
 from nat_lb.payload import TcpRewriter
 from nat_lb.persistence import PersistenceTable
@@ -38,7 +40,11 @@ class Lifecycle:
 
     def __init__(self, registry: Registry, limit: int) -> None:
         self.registry = registry
-        self.protocols = frozenset(tracker.protocol for tracker in registry.trackers.values())  # IP protocol numbers
+        trackers = {tracker.protocol: tracker for tracker in registry.trackers.values()}  # by IP protocol number
+        self.protocols = frozenset(trackers)
+        # Those whose headers tell flows apart otherwise than TCP's and UDP's, and those that do not name the source.
+        self.elsewhere = {number: t for number, t in trackers.items() if t.ports_at != (0, 2) or t.signature}
+        self.sourceless = frozenset(number for number, t in trackers.items() if not t.has_ports())
         self.services = ServiceTable()
         self.connections = ConnectionTable(limit)
         self.expectations = ExpectationTable(self.services)
@@ -121,28 +127,37 @@ class Lifecycle:
             self.persistence.remember(connection, now)
         return connection
 
-    def open_expected(self, expectation: Expectation, key: bytes, now: float) -> Connection | None:
+    def open_expected(self, met: Met, key: bytes, now: float) -> Connection | None:
         """Open the connection that an expectation's first packet asks for; None if it cannot enter the table."""
-        parent = expectation.parent
-        flow = FlowKey.from_bytes(key)
-        if expectation.direction is Direction.ORIGINAL:
-            client, real, virtual = flow.source, expectation.peer, flow.destination
-        else:
-            client, real, virtual = flow.destination, flow.source, self._free_source(flow, parent)
-        binding = Binding(parent.service.tracker, virtual, real, parent.real_server.traffic)
-        client_key = FlowKey(flow.protocol, client, virtual).to_bytes()
-        connection = Connection(client_key, parent.service, parent.real_server, binding, 0, now)
+        expectation, parent = met.expectation, met.expectation.parent
+        client, virtual, real = self._ends(met, FlowKey.from_bytes(key))
+        binding = Binding(expectation.tracking.tracker, virtual, real, parent.real_server.traffic)
+        client_key = FlowKey(key[0], client, virtual).to_bytes()
+        connection = Connection(
+            client_key, parent.service, parent.real_server, binding, 0, now, tracking=expectation.tracking
+        )
         connection.parent, connection.helper = parent, expectation.helper
         if self.connections.full or not self._enter(connection, expectation.helper is not None, now):
             return None
-        self.expectations.remove(expectation)
+        self.expectations.opened(expectation, connection)
         return connection
+
+    def _ends(self, met: Met, flow: FlowKey) -> tuple[Endpoint, Endpoint, Endpoint]:
+        """Return the client's, the virtual and the real endpoint of the connection that a first packet asks for."""
+        expectation = met.expectation
+        if met.direction is Direction.ORIGINAL:
+            real = expectation.real or Endpoint(expectation.parent.real.address, flow.destination.port)
+            return expectation.client or flow.source, flow.destination, real
+        real = expectation.real or flow.source
+        public = self.expectations.public_of(flow.protocol, flow.destination.address, real)
+        return flow.destination, public or self._free_source(flow, expectation.parent), real
 
     def _free_source(self, flow: FlowKey, parent: Connection) -> Endpoint:
         """Return where a real server's own connection seems to come from: its port, or the next free one."""
         for port in range(flow.source.port, 65536):
             virtual = Endpoint(parent.virtual.address, port)
-            if FlowKey(flow.protocol, flow.destination, virtual).to_bytes() not in self.connections.flows:
+            taken = FlowKey(flow.protocol, flow.destination, virtual).to_bytes() in self.connections.flows
+            if not taken and not self.expectations.stands_for_another(flow, virtual):
                 return virtual
         return Endpoint(parent.virtual.address, flow.source.port)
 
@@ -160,13 +175,17 @@ class Lifecycle:
             helper: Helper | None = self._hooks.nat_lb_bind_helper(connection=connection)
             if helper is not None and not isinstance(helper, Helper):
                 raise PluginError(f"nat_lb_bind_helper must return a Helper, found {helper!r}")
+            if helper is not None and helper.protocol != connection.tracking.tracker.name:
+                protocol = connection.tracking.tracker.name
+                raise PluginError(f'helper "{helper.name}" is for {helper.protocol}, the connection is {protocol}')
         except Exception as error:
             self.faults.report("nat_lb_bind_helper", str(connection), error, now)
             return
         if helper is None:
             return
-        ledger = ExpectationLedger(self.expectations, connection, helper, self.faults)
-        connection.rewriter = TcpRewriter(helper, ledger.peers, ledger)
+        ledger = ExpectationLedger(self.expectations, connection, helper, self.faults, self.close)
+        rewriter = DatagramRewriter if helper.protocol == "udp" else TcpRewriter
+        connection.rewriter = rewriter(helper, ledger.peers, ledger)
 
     def change_state(self, connection: Connection, state: int, now: float) -> None:
         """Move a connection to another state of its tracker."""
@@ -178,12 +197,14 @@ class Lifecycle:
         )  # fmt: skip
 
     def close(self, connection: Connection, reason: str, now: float) -> None:
-        """Take a connection out of the table, and what it expected with it."""
-        self.expectations.remove_all(connection)
+        """Take a connection out of the table, with what it expected and the connections that are bound to it."""
+        bound = self.expectations.closed(connection)
         self.connections.remove(connection)
         connection.rewriter = None  # it refers back to the connection: without it, no collector is needed
         self.persistence.closed(connection)
         self.announce("nat_lb_connection_closed", connection, now, connection=connection, reason=reason)
+        for child in bound:
+            self.close(child, "parent", now)
 
     def tick(self, now: float) -> None:
         """Close what has expired; called about once a second."""

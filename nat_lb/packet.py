@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import TypeAlias
 
 from nat_lb.checksum import adjust, checksum, ones_sum
 from nat_lb.errors import PacketError
@@ -18,6 +19,7 @@ ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 IPV4_HEADER, IPV6_HEADER = 20, 40
 DEFAULT_HOPS = 64
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _DESTINATION_OPTIONS = 0, 43, 44, 60
+PortsAt: TypeAlias = tuple[int | None, int | None]  # see `tracker.Tracker.ports_at`
 _EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _DESTINATION_OPTIONS})
 _WORD = struct.Struct("!H")
 _OCTETS = tuple(bytes((octet,)) for octet in range(256))  # cheaper than a slice of one octet
@@ -94,6 +96,11 @@ class Packet:
             return self.plain[9:10] + self.plain[12:24]
         return self.plain[6:7] + self.plain[8:44]
 
+    def key_by(self, ports_at: PortsAt) -> bytes:
+        """The flow key of a protocol whose header has its numbers at these offsets; one that is nowhere reads as 0."""
+        head = self.key[:-4]
+        return head + b"".join(numbers(self.plain, self.offset, ports_at))
+
     @property
     def source(self) -> bytes:
         """Source address, 4 or 16 octets."""
@@ -118,6 +125,11 @@ class Packet:
     def payload(self) -> bytes:
         """The transport header and what follows it."""
         return self.plain[self.offset :]
+
+
+def numbers(data: bytes, start: int, ports_at: PortsAt) -> tuple[bytes, ...]:
+    """Return the two numbers of the transport header at `start` that tell flows apart, 2 octets each."""
+    return tuple(b"\0\0" if at is None else data[start + at : start + at + 2] for at in ports_at)
 
 
 def walk_extensions(data: bytes, total: int) -> tuple[int, int, bool]:

@@ -18,11 +18,12 @@ lost, sent twice, reordered or cut differently on the way. Hence:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
+from nat_lb.edits import Ledger, show
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction
-from nat_lb.helper import Edit, Helper, Message, Peers, Registrar
+from nat_lb.helper import Helper, Message, Peers
 from nat_lb.nat import transport_is_trustworthy
 from nat_lb.packet import TCP
 from nat_lb.segment import ACK, FIN, MODULO, PSH, SYN, URG, Segment, is_bare_ack
@@ -30,22 +31,6 @@ from nat_lb.stream import Stream
 from nat_lb.verdict import Reason
 
 DEFAULT_MSS = 536  # of a SYN without the option (RFC 9293 §3.7.1)
-
-
-class Ledger(Registrar, Protocol):
-    """A registrar that can take back what one message reserved."""
-
-    stopped: bool
-    now: float  # seconds
-
-    def begin(self) -> None:
-        """Start a new message."""
-
-    def undo(self) -> None:
-        """Take back what was reserved since `begin`."""
-
-    def fault(self, method: str, error: Exception) -> None:
-        """Log and count what a method of the helper raised."""
 
 
 class Rewritten(NamedTuple):
@@ -168,21 +153,13 @@ class TcpRewriter:
             return False
 
     def _show(self, helper: Helper, stream: Stream, data: bytes, direction: Direction, passed: int) -> None:
-        """Record the edits of one whole message; a fault leaves the message as it is and undoes what it reserved."""
-        self._ledger.begin()
-        try:
-            edits = checked(helper.rewrite(Message(data, direction, self._peers, self._ledger)), len(data))
-            if edits and stream.undecided + edits[0].start < passed:
-                raise ValueError(f"{edits[0]} reaches into octets that holds() let pass")
-        except Exception as error:
-            self._ledger.undo()
-            self._ledger.fault("rewrite", error)
-            return
+        """Show one whole message to the helper and record its edits."""
+        message = Message(data, direction, self._peers, self._ledger)
+        edits = show(helper, message, self._ledger, passed - stream.undecided)
         if self._ledger.stopped:
             self._helper = None
         for start, end, text in edits:
-            if data[start:end] != text:
-                stream.map.record(stream.undecided + start, stream.undecided + end, text)
+            stream.map.record(stream.undecided + start, stream.undecided + end, text)
 
     def _onward(self, segment: Segment, sender: Stream, receiver: Stream, start: int, begin: int) -> list[bytes]:
         """Put the segment together anew, as one packet or, if its payload outgrew the receiver's limit, as several."""
@@ -203,17 +180,6 @@ class TcpRewriter:
             part = payload[at : at + room]
             packets.append(segment.rebuilt(seq + at, ack, part, flags=flags, urgent=max(urgent - at, 0), sack=sack))
         return packets
-
-
-def checked(edits: object, size: int) -> list[Edit]:
-    """Return the edits as a list; raises ValueError unless they ascend, do not overlap and lie inside the message."""
-    result = [Edit(*edit) for edit in edits]  # type: ignore[attr-defined]
-    end = 0
-    for edit in result:
-        if not end <= edit.start < edit.end <= size or not isinstance(edit.text, bytes):
-            raise ValueError(f"{edit} is no edit of a message of {size} octets after octet {end}")
-        end = edit.end
-    return result
 
 
 def acknowledgement(segment: Segment, position: int, peers_last: bytes | None) -> bytes:

@@ -20,13 +20,13 @@ from nat_lb.nat import Translation
 from nat_lb.packet import TCP, Packet, flow_key
 from nat_lb.payload import Rewritten
 from nat_lb.segment import RST, Segment
-from nat_lb.service import VirtualService
 from nat_lb.verdict import Drop, NotForwarded, Reason, Reject, Replace, Stage, Verdict
 
 if TYPE_CHECKING:
     from nat_lb.config import DirectorConfig
-    from nat_lb.expectation import Expectation
+    from nat_lb.expectation import Met
     from nat_lb.lifecycle import Lifecycle
+    from nat_lb.tracker import Tracker
 
 _ANY = Stage.ANY
 
@@ -41,13 +41,14 @@ class Pipeline:
         self.refused: Counter[Reason] = Counter()
         self._flows = lifecycle.connections.flows
 
-    def process(self, data: bytes, now: float, stage: Stage = _ANY) -> Verdict:
+    def process(self, data: bytes, now: float, stage: Stage = _ANY, key: bytes | None = None) -> Verdict:
         """Return the verdict on one IP packet, taken at `now` (seconds, never going back) where `stage` says.
 
-        The packet ends where its header says: whoever reads frames takes the link's padding off.
+        The packet ends where its header says: whoever reads frames takes the link's padding off. `key` is given where
+        it is not what `flow_key` cuts out.
         """
         try:
-            connection = self._flows.get(key := flow_key(data))  # type: ignore[arg-type]
+            connection = self._flows.get(key := key or flow_key(data))  # type: ignore[arg-type]
             if connection is None:
                 return self._unknown(data, now, stage)
             binding = connection.binding
@@ -96,9 +97,9 @@ class Pipeline:
 
     def _moved(self, connection: Connection, path: Translation, data: bytes, state: int, now: float) -> bool:
         """Carry out a change of state; return whether the packet opens a new connection in place of this one."""
-        if path.direction is Direction.ORIGINAL and connection.service.reopened[connection.state]:
+        if path.direction is Direction.ORIGINAL and connection.tracking.reopened[connection.state]:
             late = connection.rewriter is not None and connection.rewriter.began_with(data)
-            if connection.service.opening[data[path.event_at]] and not late:
+            if connection.tracking.opening[data[path.event_at]] and not late:
                 self.lifecycle.close(connection, "reused", now)
                 return True
         self.lifecycle.change_state(connection, state, now)
@@ -123,66 +124,76 @@ class Pipeline:
             return self._drop(Reason.FRAGMENT) if ours else data
         if packet.is_icmp:
             return self._icmp(packet, now, stage) if icmp.is_error(packet) else data
+        tracker = self.lifecycle.elsewhere.get(packet.protocol)
+        if tracker is not None:
+            return self._numbered_elsewhere(packet, tracker, now, stage)
         if packet.plain is not data and packet.key in self._flows:
-            verdict = self.process(packet.plain, now, stage)
-            return verdict if isinstance(verdict, NotForwarded) else packet.restore(verdict)
-        return self._first(packet, now, stage)
+            return self._known(packet, packet.key, now, stage)
+        return self._first(packet, packet.key, now, stage)
 
-    def _first(self, packet: Packet, now: float, stage: Stage) -> Verdict:
+    def _numbered_elsewhere(self, packet: Packet, tracker: type[Tracker], now: float, stage: Stage) -> Verdict:
+        """Decide about a packet of a protocol that has its numbers elsewhere than TCP and UDP have their ports."""
+        if not tracker.recognises(packet.payload):
+            return packet.data
+        key = packet.key_by(tracker.ports_at)
+        if key in self._flows:
+            return self._known(packet, key, now, stage)
+        return self._first(packet, key, now, stage)
+
+    def _known(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
+        """Send an unusual packet through the connection that its key belongs to."""
+        verdict = self.process(packet.plain, now, stage, key)
+        return verdict if isinstance(verdict, NotForwarded) else packet.restore(verdict)
+
+    def _first(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
         """Open a connection for a packet that is expected or for a service.
 
         All else is no concern of ours, or refused.
         """
-        key = packet.key
-        expectation = self.lifecycle.expectations.match(key)
-        if expectation is not None and self._is_met(expectation, packet, stage):
-            opened = self.lifecycle.open_expected(expectation, key, now)
-            return self._enter(packet, opened, now, stage)
+        met = self.lifecycle.expectations.match(key)
+        if met is not None and self._is_met(met, packet, stage):
+            return self._enter(packet, key, self.lifecycle.open_expected(met, key, now), now, stage)
         if stage is not Stage.AFTER_ROUTING and self.services.is_virtual(packet.destination):
-            return self._for_virtual_address(packet, now, stage)
-        if stage is not Stage.BEFORE_ROUTING and self._is_orphan(packet):
+            return self._for_virtual_address(packet, key, now, stage)
+        if stage is not Stage.BEFORE_ROUTING and self._is_orphan(packet, key):
             return self._orphan(packet)
         return packet.data
 
-    def _is_met(self, expectation: Expectation, packet: Packet, stage: Stage) -> bool:
+    def _is_met(self, met: Met, packet: Packet, stage: Stage) -> bool:
         """Whether a packet that an expectation is for may open its connection: a stray reset must not use it up."""
-        service = expectation.parent.service
-        right_stage = stage in (_ANY, _STAGE_OF[expectation.direction])
-        return right_stage and len(packet.payload) >= service.tracker.header and self._may_open(service, packet)
+        expectation, direction = met
+        tracking = expectation.tracking
+        if stage not in (_ANY, _STAGE_OF[direction]) or len(packet.payload) < tracking.tracker.header:
+            return False
+        return tracking.may_open(packet.payload, expectation.parent.service.sloppy)
 
-    def _enter(self, packet: Packet, opened: Connection | None, now: float, stage: Stage) -> Verdict:
+    def _enter(self, packet: Packet, key: bytes, opened: Connection | None, now: float, stage: Stage) -> Verdict:
         """Send a first packet through the connection that was just opened for it."""
         if opened is None:
             return self._drop(Reason.TABLE_FULL if self.lifecycle.connections.full else Reason.FLOW_TAKEN)
-        verdict = self.process(packet.plain, now, stage)
-        return verdict if isinstance(verdict, NotForwarded) else packet.restore(verdict)
+        return self._known(packet, key, now, stage)
 
-    def _for_virtual_address(self, packet: Packet, now: float, stage: Stage) -> Verdict:
-        at = packet.offset
-        service = self.services.find(packet.protocol, packet.destination, packet.plain[at + 2 : at + 4])
+    def _for_virtual_address(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
+        service = self.services.find(packet.protocol, packet.destination, key[-2:])
         if service is None:
             return self._other_port(packet)
         if packet.hops < 2:
             return self._out_of_hops(packet)
         if len(packet.payload) < service.tracker.header:
             return self._drop(Reason.TRUNCATED)
-        if not self._may_open(service, packet):
+        if not service.tracking.may_open(packet.payload, service.sloppy):
             return self._without_connection(packet)
         if self.lifecycle.connections.full:
             return self._drop(Reason.TABLE_FULL)
         try:
-            real_server = self.lifecycle.choose(service, packet.key, now)
+            real_server = self.lifecycle.choose(service, key, now)
         except Exception as error:
             self.lifecycle.faults.report("nat_lb_schedule", service.name, error, now)
             return self._drop(Reason.PLUGIN_FAULT)
         if real_server is None:
             answer = reject.icmp_error(packet, reject.PORT_UNREACHABLE)
             return self._reject(Reason.NO_REAL_SERVER, answer)
-        return self._enter(packet, self.lifecycle.open(service, real_server, packet.key, now), now, stage)
-
-    def _may_open(self, service: VirtualService, packet: Packet) -> bool:
-        at = service.tracker.event_at
-        return service.may_open(packet.payload[at] if at is not None else 0)
+        return self._enter(packet, key, self.lifecycle.open(service, real_server, key, now), now, stage)
 
     def _without_connection(self, packet: Packet) -> NotForwarded:
         if packet.protocol != TCP:
@@ -200,13 +211,17 @@ class Pipeline:
         return self._reject(Reason.NO_SERVICE, self._refusal(packet))
 
     def _refusal(self, packet: Packet) -> bytes | None:
+        """Return the answer that says so to the sender, None for a protocol that has no ports to be unreachable."""
         if packet.protocol == TCP:
             return reject.reset(packet)
+        if packet.protocol in self.lifecycle.sourceless:
+            return None
         return reject.icmp_error(packet, reject.PORT_UNREACHABLE)
 
-    def _is_orphan(self, packet: Packet) -> bool:
-        at = packet.offset
-        return self.services.find_by_real(packet.protocol, packet.source, packet.plain[at : at + 2]) is not None
+    def _is_orphan(self, packet: Packet, key: bytes) -> bool:
+        if packet.protocol in self.lifecycle.sourceless:
+            return self.services.is_real(packet.source)
+        return self.services.find_by_real(packet.protocol, packet.source, key[-4:-2]) is not None
 
     def _is_to_real_server(self, key: bytes) -> bool:
         """Whether a flow key's destination is a service's real server."""
@@ -225,8 +240,8 @@ class Pipeline:
 
         Of the others, pass those that show nothing of the inside.
         """
-        inner = icmp.quoted(packet)
-        found = icmp.find(self._flows, inner) if inner is not None else None
+        inner = icmp.quoted(packet, self.lifecycle.elsewhere)
+        found = icmp.find(self.lifecycle.connections, inner) if inner is not None else None
         if inner is None or found is None:
             if self.services.is_virtual(packet.destination):
                 return packet.data if self.settings.other_ports == "accept" else self._drop(Reason.ICMP_UNTRANSLATABLE)

@@ -146,8 +146,10 @@ class Registry:
             raise PluginError(f"{hook}: {offered.__name__} does not implement {missing}.")
         if issubclass(offered, Tracker):
             offered.check()
-        if issubclass(offered, Helper) and offered.protocol != "tcp":
-            raise PluginError(f'{hook}: helper "{name}" is for {offered.protocol}; payloads of TCP only are rewritten.')
+        if issubclass(offered, Helper) and offered.protocol not in ("tcp", "udp"):
+            raise PluginError(
+                f'{hook}: helper "{name}" is for {offered.protocol}; payloads of tcp and udp only are rewritten.'
+            )
         if name in registry:
             raise PluginError(
                 f'{kind[:-1]} "{name}" is registered by {self.owner_of(registry[name])} already. '

@@ -89,25 +89,55 @@ class RealServer:
         return f"RealServer({self.endpoint}, weight={self.weight})"
 
 
+class Tracking:
+    """How one service tracks one protocol: the tracker, and this service's timeouts (seconds, by state number)."""
+
+    __slots__ = ("active", "opening", "reopened", "timeouts", "tracker")
+
+    def __init__(self, tracker: type[Tracker], timeouts: tuple[float, ...]) -> None:
+        self.tracker = tracker
+        self.timeouts = timeouts
+        self.opening = tuple(tracker.event(octet) in tracker.opening for octet in range(256))
+        self.active = tuple(state in tracker.active for state in tracker.states)
+        self.reopened = tuple(state in tracker.reopened for state in tracker.states)
+
+    def may_open(self, header: bytes, sloppy: bool) -> bool:
+        """Whether a packet with this transport header may open a connection; `sloppy` admits all but sterile events."""
+        at = self.tracker.event_at
+        octet = header[at] if at is not None else 0
+        return self.opening[octet] or (sloppy and self.tracker.event(octet) not in self.tracker.sterile)
+
+
 class VirtualService:
     """One virtual service: an endpoint of the director, a scheduler, and the real servers behind it."""
 
     def __init__(self, name: str, tracker: type[Tracker], endpoint: Endpoint, timeouts: tuple[float, ...]) -> None:
         self.name = name
-        self.tracker = tracker
         self.endpoint = endpoint
-        self.timeouts = timeouts  # seconds, by state number
+        self.tracking = Tracking(tracker, timeouts)
+        self.related: dict[str, Tracking] = {}  # of the protocols that helpers may expect connections of, by name
         self.real_servers: list[RealServer] = []
         self.scheduler: Scheduler | None = None
         self.fallback = Fallback()
         self.helpers: dict[str, HelperFactory] = {}
         self.persistence = 0.0  # seconds, 0 is off
         self.netmask: int = endpoint.address.max_prefixlen  # prefix length of what counts as one client
-        self.opening = tuple(tracker.event(octet) in tracker.opening for octet in range(256))
         self.sloppy = False
         self.now = 0.0  # seconds; the time of the packet that is being scheduled
-        self.active = tuple(state in tracker.active for state in tracker.states)
-        self.reopened = tuple(state in tracker.reopened for state in tracker.states)
+
+    @property
+    def tracker(self) -> type[Tracker]:
+        """The tracker of the service's own protocol."""
+        return self.tracking.tracker
+
+    @property
+    def trackings(self) -> list[Tracking]:
+        """How connections of every protocol are tracked, the service's own first."""
+        return [self.tracking, *self.related.values()]
+
+    def tracking_of(self, protocol: str) -> Tracking | None:
+        """Return how connections of a protocol are tracked, "" is the service's own; None if no tracker has it."""
+        return self.tracking if protocol in ("", self.tracker.name) else self.related.get(protocol)
 
     def add(self, real_server: RealServer) -> None:
         """Append a real server and prepare its translations."""
@@ -118,10 +148,6 @@ class VirtualService:
     def deciding(self) -> Scheduler | None:
         """The scheduler that decides at `now`: the service's own, or its fallback while that one is left alone."""
         return self.fallback.scheduler if self.fallback.is_in_charge(self.now) else self.scheduler
-
-    def may_open(self, octet: int) -> bool:
-        """Whether a packet with this event octet may open a connection; `sloppy` admits all but sterile events."""
-        return self.opening[octet] or (self.sloppy and self.tracker.event(octet) not in self.tracker.sterile)
 
     def client_network(self, client: Address) -> bytes:
         """Return the packed network that persistence takes for one client."""

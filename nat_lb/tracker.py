@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from nat_lb.errors import PluginError
 from nat_lb.flow import Direction
+from nat_lb.packet import PortsAt
 
 Rows = tuple[tuple[int, ...], ...]  # an event octet's value (0..255) -> a row: present state -> next state
 
@@ -26,7 +27,12 @@ class Tracker:
     name: ClassVar[str]
     protocol: ClassVar[int]  # IP protocol number
     header: ClassVar[int]  # shortest transport header, octets
-    checksum_at: ClassVar[int]  # offset of the checksum in the transport header
+    checksum_at: ClassVar[int | None]  # offset of the checksum in the transport header, None if it has none
+    # Offsets of the 16-bit numbers that tell flows apart, the source's and the destination's.  None: packets do not
+    # say, as those of GRE version 1, which name a call by its receiver's number alone.
+    ports_at: ClassVar[PortsAt] = (0, 2)
+    # (offset, mask, value) of header octets; packets of the protocol that have others are no concern of the director's.
+    signature: ClassVar[tuple[tuple[int, int, int], ...]] = ()
     states: ClassVar[tuple[str, ...]]
     events: ClassVar[tuple[str, ...]]
     transitions: ClassVar[
@@ -47,6 +53,16 @@ class Tracker:
         The only event where there is just one.
         """
         return cls.events[0]
+
+    @classmethod
+    def has_ports(cls) -> bool:
+        """Whether packets name both ends, so that a service can have a port of this protocol."""
+        return None not in cls.ports_at
+
+    @classmethod
+    def recognises(cls, header: bytes) -> bool:
+        """Whether a transport header, and what follows it, is one that this tracker is about."""
+        return len(header) >= cls.header and all(header[at] & mask == value for at, mask, value in cls.signature)
 
     @classmethod
     def timeout_names(cls) -> frozenset[str]:
@@ -75,6 +91,12 @@ class Tracker:
         ):
             if strange := ", ".join(sorted(used - set(known))):
                 raise PluginError(f'tracker "{cls.name}": {what} names {strange}. Known: {", ".join(known)}.')
+        for at in (*cls.ports_at, cls.checksum_at):
+            if at is not None and not 0 <= at <= cls.header - 2:
+                raise PluginError(f'tracker "{cls.name}": offset {at} is not within the header of {cls.header} octets.')
+        for at, mask, value in cls.signature:
+            if not 0 <= at < cls.header or value & ~mask:
+                raise PluginError(f'tracker "{cls.name}": signature ({at}, {mask:#x}, {value:#x}) can never match.')
 
     @classmethod
     def rows(cls, direction: Direction) -> Rows:

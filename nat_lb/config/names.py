@@ -68,8 +68,11 @@ def _not_installed(name: str, plugins: Collection[str]) -> str:
 
 
 def _service_timeouts(service: ServiceConfig, timeout_names: Mapping[str, Collection[str]]) -> Iterator[str]:
-    if service.protocol in timeout_names:  # else the protocol itself is the objection
-        yield from _unknown_timeouts("[service.timeouts]", service.timeouts, sorted(timeout_names[service.protocol]))
+    """A service has connections of its own protocol, and of others if a helper expects them."""
+    if service.protocol not in timeout_names:
+        return  # the protocol itself is the objection
+    known = chain.from_iterable(timeout_names.values()) if service.helpers else timeout_names[service.protocol]
+    yield from _unknown_timeouts("[service.timeouts]", service.timeouts, sorted(set(known)))
 
 
 def _unknown_timeouts(where: str, timeouts: Iterable[str], known: Collection[str]) -> Iterator[str]:

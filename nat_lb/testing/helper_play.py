@@ -12,6 +12,7 @@ import random
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any
 
 from nat_lb.config import parse
@@ -20,6 +21,7 @@ from nat_lb.faults import FaultLog
 from nat_lb.flow import Direction, Endpoint, FlowKey
 from nat_lb.helper import Helper
 from nat_lb.packet import Packet
+from nat_lb.payload import TcpRewriter
 from nat_lb.plugins import Registry
 from nat_lb.scheduler import Cycle, Scheduler
 from nat_lb.testing import packets
@@ -161,7 +163,9 @@ class Play:
 
     def forget(self) -> tuple[int, int]:
         """Let all that was opened or expected expire; return how many connections and expectations remain."""
-        patience = max(self.helper.expectation_timeout, max(next(iter(self.lifecycle.services)).timeouts))
+        [service] = self.lifecycle.services
+        timeouts = chain.from_iterable(tracking.timeouts for tracking in service.trackings)
+        patience = max(self.helper.expectation_timeout, *timeouts)
         for _ in range(4):
             self._now += patience + 1
             self.director.tick(self._now)
@@ -235,6 +239,7 @@ class Play:
             rewriter = connection.rewriter
             if rewriter is not None:
                 self.object = self.object or rewriter._helper
+            if isinstance(rewriter, TcpRewriter):
                 held = max(held, *(len(stream.tail) for stream in rewriter._streams))
         return held
 
@@ -271,7 +276,7 @@ class Play:
     def _expectations(self) -> str:
         table = self.lifecycle.expectations
         found = [e for connection in self.lifecycle.connections for e in table.of(connection)]
-        return ", ".join(f"one to {e.peer}" for e in found) or "none"
+        return ", ".join(f"one to {e.real or e.client}" for e in found) or "none"
 
 
 def _flow(packet: bytes) -> FlowKey:

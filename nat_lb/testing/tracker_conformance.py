@@ -226,7 +226,8 @@ class TrackerConformance:
         )
         from_, to_ = ip_address(source).packed, ip_address(to).packed
         body = struct.pack("!HH", *ports) + self.header(octet)[4:]
-        body = sealed(body, self.table.checksum_at, pseudo_sum(from_, to_, self.table.protocol, len(body)))
+        if self.table.checksum_at is not None:
+            body = sealed(body, self.table.checksum_at, pseudo_sum(from_, to_, self.table.protocol, len(body)))
         outcome = scenario.process(build(from_, to_, self.table.protocol, body))
         if not isinstance(outcome.verdict, NotForwarded):
             inside = ip_address(REALS[0] if direction is Direction.ORIGINAL else VIRTUAL).packed

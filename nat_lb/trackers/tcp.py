@@ -38,7 +38,7 @@ class Tcp(Tracker):
     name = "tcp"
     protocol = 6
     header = 20
-    checksum_at = 16
+    checksum_at: ClassVar[int | None] = 16
     event_at = 13
     states = tuple(_STATES.values())
     events = ("syn", "fin", "ack", "rst", "none")

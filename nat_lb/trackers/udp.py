@@ -15,7 +15,7 @@ class Udp(Tracker):
     name = "udp"
     protocol = 17
     header = 8
-    checksum_at = 6
+    checksum_at: ClassVar[int | None] = 6
     states = ("UDP",)
     events = ("datagram",)
     transitions: ClassVar[Mapping[Direction, Mapping[str, tuple[str, ...]]]] = {

@@ -87,7 +87,7 @@ def test_example_gives_the_times_that_the_page_states() -> None:
     services = {service.name: service for service in Director(parse(example, "page"), "page").lifecycle.services}
     claims = re.findall(r"`(\w+)` forgets (.*?)[;,]", text, re.DOTALL)
     found = [
-        (name, services[name].timeouts[Tcp.states.index(state)], float(seconds))
+        (name, services[name].tracking.timeouts[Tcp.states.index(state)], float(seconds))
         for name, sentence in claims
         for state, seconds in re.findall(r"([A-Z_]+)\s+after (\d+) s", sentence)
     ]
@@ -100,7 +100,7 @@ def test_timeouts_of_ipvs_are_what_the_comparison_tells_to_write() -> None:
     (example,) = re.findall(r"^```toml\n(\[timeouts\].*?)^```", page, re.MULTILINE | re.DOTALL)
     service = '[[service]]\nprotocol = "tcp"\naddress = "202.103.106.5"\nport = 80\n'
     (web,) = Director(parse(example + service, "page"), "page").lifecycle.services
-    assert dict(zip(Tcp.states, web.timeouts, strict=True)) == IPVS
+    assert dict(zip(Tcp.states, web.tracking.timeouts, strict=True)) == IPVS
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from nat_lb.errors import PacketError
 from nat_lb.flow import Direction, Endpoint
 from nat_lb.helper import Edit, Helper, Message, Peers
 from nat_lb.payload import Rewritten, TcpRewriter
+from nat_lb.testing.recording import Recording
 from nat_lb.testing.tcp_model import Stack, TcpModel, Write, lines
 from tests.property.test_tcp_model import CLIENT, SERVER
 
@@ -53,10 +54,9 @@ def rewritten(text: bytes) -> bytes:
     return b"".join(done)
 
 
-class Reservations:
-    """A ledger that nothing may be asked of; a fault is a failed test."""
+class Reservations(Recording):
+    """A ledger that nothing is asked of; a fault is a failed test."""
 
-    stopped = False
     now = 0.0
 
     def begin(self) -> None:
@@ -65,16 +65,10 @@ class Reservations:
     def fault(self, method: str, error: Exception) -> None:
         raise AssertionError(f"{method} failed: {error!r}")
 
-    def expect_client(self, real: Endpoint, helper: str | None, any_client: bool) -> Endpoint:
-        raise NotImplementedError
+    def commit(self, edited: bool) -> None:
+        pass
 
-    def expect_server(self, client: Endpoint, helper: str | None) -> None:
-        raise NotImplementedError
-
-    def refuse(self, why: str) -> None:
-        raise NotImplementedError
-
-    undo = stop = begin
+    undo = begin
 
 
 class Box:
@@ -82,7 +76,7 @@ class Box:
 
     def __init__(self) -> None:
         peers = Peers(CLIENT, Endpoint(ip_address("203.0.113.100"), 21), SERVER)
-        self.rewriter = TcpRewriter(Swap(peers), peers, Reservations())
+        self.rewriter = TcpRewriter(Swap(peers), peers, Reservations(peers))
 
     def __call__(self, packet: bytes, now: float) -> list[bytes]:
         direction = Direction.ORIGINAL if packet[12:16] == CLIENT.address.packed else Direction.REPLY

@@ -164,7 +164,7 @@ def test_address_of_another_host_is_refused_and_passes(
     assert caplog.messages == [
         f"talk: talk {net.client}:3000 - {net.two}:30000 is not on this connection's real server {net.one.strip('[]')}"
     ]
-    assert talk.s.director.lifecycle.expectations.refusals == {"talk": 1}
+    assert talk.s.director.lifecycle.expectations.counts["talk"].refused == {"refused": 1}
 
 
 def test_helper_that_stopped_lets_everything_pass(shelf: Shelf, net: Net) -> None:

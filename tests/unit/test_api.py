@@ -35,9 +35,12 @@ LeastLoad.explain(flow: FlowKey) -> str
 Load.of(server: RealServer) -> int
 Message(data: bytes, direction: Direction, peers: Peers, registrar: Registrar)
 Message.from_client: bool
-Message.expect_client(real: Endpoint, *, helper: str | None = None, any_client: bool = False) -> Endpoint
-Message.expect_server(client: Endpoint, *, helper: str | None = None) -> None
-Message.refuse(why: str) -> None
+Message.expect_client(real: Endpoint, *, protocol: str = '', ports: int = 1, helper: str | None = None, any_client: bool = False, many: bool = False, bound: bool = False, timeout: float | None = None) -> Endpoint
+Message.expect_server(client: Endpoint, *, protocol: str = '', ports: int = 1, helper: str | None = None, many: bool = False, bound: bool = False, timeout: float | None = None) -> None
+Message.expect_between(client: Endpoint, real: Endpoint, *, protocol: str = '', helper: str | None = None, bound: bool = False, timeout: float | None = None) -> Endpoint
+Message.expect_range(ports: range, *, helper: str | None = None) -> None
+Message.forget(public: Endpoint, *, protocol: str = '') -> None
+Message.refuse(why: str, *, kind: str = 'refused') -> None
 Message.stop() -> None
 Peers(client: Endpoint, virtual: Endpoint, real: Endpoint)
 Plan.choose(flow: FlowKey) -> RealServer | None
@@ -53,6 +56,7 @@ Recent(size: int, expiry: float)
 Recent.get(key: Key, now: float) -> Value | None
 Recent.put(key: Key, value: Value, now: float) -> None
 Recent.forget(unwanted: Callable[[Value], bool]) -> None
+Refusal(why: str, kind: str = 'refused')
 Scheduler(service: ServiceView, options: Any = None)
 Scheduler.plan() -> Plan | None
 Scheduler.changed() -> None
@@ -63,6 +67,8 @@ ServiceView.name: str
 ServiceView.real_servers: Sequence[RealServer]
 ServiceView.now: float
 Tracker.event(octet: int) -> str
+Tracker.has_ports() -> bool
+Tracker.recognises(header: bytes) -> bool
 Tracker.timeout_names() -> frozenset[str]
 Tracker.check() -> None
 Tracker.rows(direction: Direction) -> Rows
@@ -74,7 +80,7 @@ def test_public_names_are_exactly_these() -> None:
     assert api.__all__ == [
         "Address", "Config", "Connection", "Cycle", "Direction", "Edit", "Endpoint", "ExpectationRefused",
         "FlowHash", "FlowKey", "HashTable", "Heaviest", "Helper", "LeastLoad", "Load", "Message", "Options",
-        "Peers", "Plan", "RealServer", "Recent", "Registrar", "Scheduler", "ServiceView", "Tracker",
+        "Peers", "Plan", "RealServer", "Recent", "Refusal", "Scheduler", "ServiceView", "Tracker",
         "VirtualService", "hookimpl",
     ]  # fmt: skip
 

@@ -31,7 +31,7 @@ def test_services_are_made_as_the_file_says() -> None:
         more="persistence = 5\npersistence_netmask = 24\n[service.timeouts]\nsyn = 7",
     ))  # fmt: skip
     (server,) = service.real_servers
-    seconds = dict(zip(service.tracker.states, service.timeouts, strict=True))
+    seconds = dict(zip(service.tracker.states, service.tracking.timeouts, strict=True))
     assert (seconds["ESTABLISHED"], seconds["SYN_RECV"], seconds["TIME_WAIT"]) == (100, 7, 60)
     assert (service.persistence, service.netmask, service.scheduler and service.scheduler.name) == (5, 24, "rr")
     assert (server.weight, server.upper_threshold, server.lower_threshold) == (3, 9, 7)

@@ -6,31 +6,12 @@ from collections.abc import Iterable
 
 import pytest
 
-from nat_lb.flow import Direction, Endpoint
-from nat_lb.helper import Edit, Helper, Message, Peers
+from nat_lb.flow import Direction
+from nat_lb.helper import Edit, Helper, Message, Peers, Refusal, Terms
 from nat_lb.testing.packets import endpoint
+from nat_lb.testing.recording import Recording
 
 PEERS = Peers(endpoint("202.100.1.2:3000"), endpoint("202.103.106.5:21"), endpoint("172.16.0.3:21"))
-
-
-class Recorder:
-    """A registrar that records."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[object, ...]] = []
-
-    def expect_client(self, real: Endpoint, helper: str | None, any_client: bool) -> Endpoint:
-        self.asked.append(("client", str(real), helper, any_client))
-        return PEERS.virtual
-
-    def expect_server(self, client: Endpoint, helper: str | None) -> None:
-        self.asked.append(("server", str(client), helper))
-
-    def refuse(self, why: str) -> None:
-        self.asked.append(("refuse", why))
-
-    def stop(self) -> None:
-        self.asked.append(("stop",))
 
 
 class Plain(Helper):
@@ -42,26 +23,49 @@ class Plain(Helper):
         return ()
 
 
-def test_message_passes_every_wish_on_to_its_registrar() -> None:
-    recorder = Recorder()
-    message = Message(b"PASV\r\n", Direction.ORIGINAL, PEERS, recorder)
+@pytest.fixture
+def recorded() -> Recording:
+    return Recording(PEERS)
+
+
+@pytest.fixture
+def message(recorded: Recording) -> Message:
+    return Message(b"PASV\r\n", Direction.ORIGINAL, PEERS, recorded)
+
+
+def test_message_passes_every_wish_on_to_its_registrar(message: Message, recorded: Recording) -> None:
     assert message.expect_client(PEERS.real) == PEERS.virtual
-    message.expect_client(PEERS.real, helper="h245", any_client=True)
-    message.expect_server(PEERS.client, helper="data")
-    message.refuse("no")
+    message.expect_server(PEERS.client)
+    message.expect_range(range(5000, 5010))
+    message.forget(PEERS.virtual, protocol="gre")
+    message.refuse("no", kind="never")
     message.stop()
-    assert recorder.asked == [
-        ("client", "172.16.0.3:21", None, False),
-        ("client", "172.16.0.3:21", "h245", True),
-        ("server", "202.100.1.2:3000", "data"),
-        ("refuse", "no"),
-        ("stop",),
+    assert (recorded.to_real, recorded.to_client) == (["172.16.0.3:21"], ["202.100.1.2:3000"])
+    assert (recorded.ranges, recorded.forgotten) == ([range(5000, 5010)], ["202.103.106.5:21"])
+    assert (recorded.refused, recorded.kinds, recorded.stopped) == (["no"], ["never"], True)
+    assert recorded.terms == [Terms(), Terms(), Terms(many=True)]
+
+
+def test_terms_are_what_the_message_was_given(message: Message, recorded: Recording) -> None:
+    message.expect_client(
+        PEERS.real, protocol="udp", ports=2, helper="h245", any_client=True, many=True, bound=True, timeout=9.0
+    )
+    message.expect_server(PEERS.client, protocol="udp", ports=2, helper="data", many=True, bound=True, timeout=9.0)
+    message.expect_between(PEERS.client, PEERS.real, protocol="gre", helper="call", bound=True, timeout=9.0)
+    assert recorded.terms == [
+        Terms("udp", 2, "h245", True, True, True, 9.0),
+        Terms("udp", 2, "data", False, True, True, 9.0),
+        Terms("gre", 1, "call", False, False, True, 9.0),
     ]
+
+
+def test_refusal_says_why_and_of_what_kind() -> None:
+    assert (str(Refusal("no")), Refusal("no").kind, Refusal("no", "never").kind) == ("no", "refused", "never")
 
 
 @pytest.mark.parametrize("direction", list(Direction))
 def test_message_tells_who_sent_it(direction: Direction) -> None:
-    assert Message(b"", direction, PEERS, Recorder()).from_client is (direction is Direction.ORIGINAL)
+    assert Message(b"", direction, PEERS, Recording(PEERS)).from_client is (direction is Direction.ORIGINAL)
 
 
 @pytest.mark.parametrize(("data", "size"), [(b"", 0), (b"USER", 0), (b"USER\r\n", 6), (b"\n", 1), (b"a\nb\n", 2)])

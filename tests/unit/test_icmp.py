@@ -35,13 +35,13 @@ def test_icmp_of_the_other_family_is_no_error() -> None:
 
 
 def test_flow_of_the_quoted_packet_is_found_behind_its_header() -> None:
-    assert icmp.quoted(error4()) == (Packet(QUOTED4).key, 28)
-    assert icmp.quoted(error6()) == (Packet(QUOTED6).key, 48)
+    assert icmp.quoted(error4(), {}) == (Packet(QUOTED4).key, 28)
+    assert icmp.quoted(error6(), {}) == (Packet(QUOTED6).key, 48)
 
 
 def test_flow_is_found_behind_options_and_extension_headers() -> None:
-    assert icmp.quoted(error4(quoted=packets.with_extra_header(QUOTED4))) == (Packet(QUOTED4).key, 32)
-    assert icmp.quoted(error6(quoted=packets.with_extra_header(QUOTED6))) == (Packet(QUOTED6).key, 56)
+    assert icmp.quoted(error4(quoted=packets.with_extra_header(QUOTED4)), {}) == (Packet(QUOTED4).key, 32)
+    assert icmp.quoted(error6(quoted=packets.with_extra_header(QUOTED6)), {}) == (Packet(QUOTED6).key, 56)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_flow_is_found_behind_options_and_extension_headers() -> None:
      QUOTED4[:6] + b"\0\1" + QUOTED4[8:]],
 )  # fmt: skip
 def test_quotation_without_ports_tells_nothing_in_ipv4(quoted: bytes) -> None:
-    assert icmp.quoted(error4(quoted=quoted)) is None
+    assert icmp.quoted(error4(quoted=quoted), {}) is None
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_quotation_without_ports_tells_nothing_in_ipv4(quoted: bytes) -> None:
     [b"", QUOTED6[:39], QUOTED6[:47], QUOTED4, QUOTED6[:6] + b"\x2c" + QUOTED6[7:40] + b"\6\0\0\x08" + bytes(20)],
 )
 def test_quotation_without_ports_tells_nothing_in_ipv6(quoted: bytes) -> None:
-    assert icmp.quoted(error6(quoted=quoted)) is None
+    assert icmp.quoted(error6(quoted=quoted), {}) is None
 
 
 def test_right_errors_pass_the_check_and_wrong_ones_do_not() -> None:

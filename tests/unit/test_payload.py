@@ -7,12 +7,13 @@ from collections.abc import Iterable
 import pytest
 
 from nat_lb.errors import PacketError
-from nat_lb.flow import Direction, Endpoint
-from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers
-from nat_lb.payload import Rewritten, TcpRewriter, checked
+from nat_lb.flow import Direction
+from nat_lb.helper import Edit, Helper, Message, Peers
+from nat_lb.payload import Rewritten, TcpRewriter
 from nat_lb.segment import Segment
 from nat_lb.testing import packets
 from nat_lb.testing.packets import ACK, FIN, PSH, SYN, URG, endpoint
+from nat_lb.testing.recording import Recording
 
 CLIENT, VIRTUAL, REAL = "202.100.1.2:3000", "202.103.106.5:21", "172.16.0.3:21"
 PEERS = Peers(endpoint(CLIENT), endpoint(VIRTUAL), endpoint(REAL))
@@ -36,33 +37,25 @@ class Upper(Helper):
         return [Edit(at, at + 3, b"tiger")] if at >= 0 and not message.from_client else []
 
 
-class Notes:
-    """A ledger that records."""
+class Notes(Recording):
+    """A ledger that records, and has no port to give."""
 
     def __init__(self) -> None:
-        self.stopped = False
+        super().__init__(PEERS)
+        self.full = True
         self.now = 0.0
         self.faults: list[str] = []
         self.undone = 0
 
     def begin(self) -> None: ...
 
+    def commit(self, edited: bool) -> None: ...
+
     def undo(self) -> None:
         self.undone += 1
 
     def fault(self, method: str, error: Exception) -> None:
         self.faults.append(f"{method}: {error}")
-
-    def expect_client(self, real: Endpoint, helper: str | None, any_client: bool) -> Endpoint:
-        raise ExpectationRefused("not here")
-
-    def expect_server(self, client: Endpoint, helper: str | None) -> None:
-        raise ExpectationRefused("not here")
-
-    def refuse(self, why: str) -> None: ...
-
-    def stop(self) -> None:
-        self.stopped = True
 
 
 class Line:
@@ -308,17 +301,3 @@ def test_edit_of_what_has_passed_already_is_refused() -> None:
     assert line.server(b"t\r\n", 5005).payload == b"t\r\n"
     assert "reaches into octets that holds() let pass" in line.notes.faults[0]
     assert line.notes.undone == 1
-
-
-@pytest.mark.parametrize(
-    "edits",
-    [[(0, 0, b"x")], [(3, 2, b"x")], [(-1, 2, b"x")], [(0, 99, b"x")], [(0, 4, b"x"), (3, 5, b"y")],
-     [(4, 5, b"x"), (0, 1, b"y")], [(0, 1, "text")], [(0, 1)], 7, None],
-)  # fmt: skip
-def test_edits_that_are_none_are_refused(edits: object) -> None:
-    with pytest.raises((ValueError, TypeError)):
-        checked(edits, 10)
-
-
-def test_edits_in_order_are_accepted_as_any_iterable() -> None:
-    assert checked(((0, 1, b""), (1, 10, b"yy")), 10) == [Edit(0, 1, b""), Edit(1, 10, b"yy")]

@@ -112,10 +112,10 @@ FAILING = {
         "class H(Helper):\n    name = 'h'\n@hookimpl\ndef nat_lb_register_helpers():\n    return [H]",
         "nat_lb_register_helpers(): H does not implement rewrite.",
     ),
-    "with a helper of UDP": (
-        "class H(Helper):\n    name = 'h'\n    protocol = 'udp'\n    def rewrite(self, message):\n        return ()\n"
+    "with a helper of SCTP": (
+        "class H(Helper):\n    name = 'h'\n    protocol = 'sctp'\n    def rewrite(self, message):\n        return ()\n"
         "@hookimpl\ndef nat_lb_register_helpers():\n    return [H]",
-        'nat_lb_register_helpers(): helper "h" is for udp; payloads of TCP only are rewritten.',
+        'nat_lb_register_helpers(): helper "h" is for sctp; payloads of tcp and udp only are rewritten.',
     ),
     "with a tracker that is not total": (
         "class T(Tracker):\n    name = 't'\n    states = ('A',)\n    events = ('x',)\n    transitions = {}\n"

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 from scapy.utils import rdpcap
 
-from nat_lb.api import Direction, Edit, Endpoint, ExpectationRefused, Message, Peers
+from nat_lb.api import Direction, Edit, Endpoint, Peers
+from nat_lb.testing.recording import Recording
 from nat_lb_irc import Irc, IrcOptions, nat_lb_register_helpers
 from nat_lb_irc.resume import REMEMBERED
 
@@ -23,45 +24,15 @@ CAPTURES = Path(__file__).parents[4] / "shared" / "captures"
 FROM = b":bot!b@10.77.0.11 PRIVMSG me :\x01DCC "
 
 
-class Dialogue:
+class Dialogue(Recording):
     """A control connection with a director that remembers what the helper asked of it."""
 
     def __init__(self, client: str = CLIENT, virtual: str = VIRTUAL, real: str = REAL, **options: Any) -> None:
-        self.peers = Peers(endpoint(client, 40000), endpoint(virtual, 6667), endpoint(real, 6667))
+        super().__init__(Peers(endpoint(client, 40000), endpoint(virtual, 6667), endpoint(real, 6667)))
         self.irc = Irc(self.peers, IrcOptions(**options) if options else None)
-        self.taken: set[int] = set()
-        self.full = False
-        self.stopped = False
-        self.to_real: list[str] = []
-        self.to_client: list[str] = []
-        self.admitted: set[bool] = set()
-        self.refused: list[str] = []
-
-    def expect_client(self, real: Endpoint, helper: str | None, any_client: bool) -> Endpoint:
-        assert helper is None
-        if self.full:
-            raise ExpectationRefused("no public port is free")
-        self.admitted.add(any_client)
-        self.to_real.append(str(real))
-        port = real.port
-        while port in self.taken:
-            port += 1
-        return Endpoint(self.peers.virtual.address, port)
-
-    def expect_server(self, client: Endpoint, helper: str | None) -> None:
-        assert helper is None
-        if self.full:
-            raise ExpectationRefused("no more can be expected")
-        self.to_client.append(str(client))
-
-    def refuse(self, why: str) -> None:
-        self.refused.append(why)
-
-    def stop(self) -> None:
-        self.stopped = True
 
     def edits(self, line: bytes, direction: Direction) -> list[Edit]:
-        return list(self.irc.rewrite(Message(line, direction, self.peers, self)))
+        return self.shows(self.irc, line, direction)
 
     def client(self, line: bytes) -> bytes:
         return self._passes(line, Direction.ORIGINAL)
@@ -92,7 +63,7 @@ def test_offers_of_the_servers_side_name_the_virtual_endpoint(dialogue: Dialogue
     got = dialogue.server(FROM + verb + b" f " + RIP + b" 5000" + tail + b"\x01\r\n")
     assert got == FROM + verb + b" f " + VIP + b" 5002" + tail + b"\x01\r\n"
     assert (dialogue.to_real, dialogue.to_client, dialogue.refused) == (["10.77.0.11:5000"], [], [])
-    assert dialogue.admitted == {False}
+    assert {terms.any_client for terms in dialogue.terms} == {False}
 
 
 def test_offer_in_a_notice_to_a_channel_counts(dialogue: Dialogue) -> None:
@@ -207,7 +178,7 @@ def test_only_offers_of_listed_senders_are_followed(mask: str, follows: bool) ->
 def test_expectations_for_any_client_can_be_asked_for() -> None:
     dialogue = Dialogue(any_client=True)
     dialogue.server(FROM + b"SEND f " + RIP + b" 5000\x01\r\n")
-    assert dialogue.admitted == {True}
+    assert {terms.any_client for terms in dialogue.terms} == {True}
 
 
 def test_resume_and_accept_name_the_port_that_the_other_end_knows(dialogue: Dialogue) -> None:
@@ -264,7 +235,7 @@ def test_refusal_of_the_director_passes_the_line_on(dialogue: Dialogue) -> None:
     line = FROM + b"SEND f " + RIP + b" 5000\x01\r\n"
     assert dialogue.server(line) == line
     dialogue.client(b"PRIVMSG bot :\x01DCC CHAT chat " + CIP + b" 5000\x01\r\n")
-    assert dialogue.refused == ["no public port is free", "no more can be expected"]
+    assert dialogue.refused == ["no public port is free", "no public port is free"]
 
 
 def test_helper_leaves_when_encryption_begins(dialogue: Dialogue) -> None:
