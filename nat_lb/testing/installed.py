@@ -37,7 +37,10 @@ def class_of(kind: str, name: str) -> type[Any]:
 
 
 def check_found(kind: str, name: str, distribution: str) -> None:
-    """Fail unless the distribution's plugin is loaded and registers `kind` `name`, under that entry point's name."""
+    """Fail unless the distribution's plugin is loaded and registers `kind` `name`.
+
+    Its entry point is called so, or as the distribution, for one that registers several things.
+    """
     class_of(kind, name)
     offer = f"{kind} {name}"
     plugin = next(plugin for plugin in registry().plugins if offer in plugin.registers)
@@ -46,7 +49,7 @@ def check_found(kind: str, name: str, distribution: str) -> None:
             f'{offer} comes from the distribution "{plugin.distribution}", expected "{distribution}"',
             "Name the distribution so in pyproject.toml, or set `distribution` in the test's class.",
         )
-    if plugin.name not in (name, distribution):
+    if plugin.name not in (name, distribution, distribution.removeprefix("nat-lb-")):
         fail(
             f'{offer} is found under the entry point "{plugin.name}", expected "{name}"',
             f'Write {name} = "{plugin.origin}" under [project.entry-points.{GROUP}].',

@@ -11,16 +11,17 @@ that can be reached, leads where the table says, and a connection that falls sil
 
 from __future__ import annotations
 
-import struct
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
 from ipaddress import ip_address
 from math import isfinite
 from typing import ClassVar, NoReturn, TypeAlias
 
-from nat_lb.flow import Direction
+from nat_lb.flow import Direction, Endpoint
+from nat_lb.helper import Edit, Helper, Message
 from nat_lb.packet import build, pseudo_sum, sealed
+from nat_lb.testing import packets
 from nat_lb.testing.claims import fail
 from nat_lb.testing.helper_play import SCHEDULER, registry_with
 from nat_lb.testing.installed import REALS, VIRTUAL, check_found, class_of
@@ -31,6 +32,23 @@ from nat_lb.verdict import NotForwarded
 Move: TypeAlias = tuple[Direction, str]  # an event, and which way it is seen
 
 CLIENT, CLIENT_PORT, PORT = "203.0.113.10", 40000, 4000
+
+
+class _Announcer(Helper):
+    """Announces a connection between both ends, whatever the client says."""
+
+    name = "announcer"
+    protocol = "udp"
+    expectation_timeout = 1e6
+    announced: ClassVar[str]
+
+    def rewrite(self, message: Message) -> Iterable[Edit]:
+        client, _, real = message.peers
+        if message.from_client:
+            message.expect_between(
+                Endpoint(client.address, CLIENT_PORT), Endpoint(real.address, PORT), protocol=self.announced
+            )
+        return ()
 
 
 class TrackerConformance:
@@ -48,9 +66,14 @@ class TrackerConformance:
 
     @classmethod
     def header(cls, event: int) -> bytes:
-        """Return a transport header, checksum 0, whose event octet is `event`; ports come first, the rest is 0."""
+        """Return a transport header, checksum 0, whose event octet is `event`; the rest is the signature and 0.
+
+        The two numbers that tell flows apart are written into it afterwards.
+        """
         table = cls.tracker_class()
         header = bytearray(table.header)
+        for at, _, value in table.signature:
+            header[at] = value
         if table.event_at is not None:
             header[table.event_at] = event
         return bytes(header)
@@ -135,7 +158,7 @@ class TrackerConformance:
             event = self.table.event(octet)
             scenario = self._scenario()
             outcome = self._send(scenario, Direction.ORIGINAL, octet)
-            opened, may = bool(scenario.connections), event in self.table.opening
+            opened, may = bool(self._states(scenario)), event in self.table.opening
             if opened is not may:
                 did = "opened a connection" if opened else "opened no connection"
                 self._blame(
@@ -151,11 +174,11 @@ class TrackerConformance:
             scenario = self._scenario()
             for direction, event in path:
                 self._send(scenario, direction, self._octet(event))
-            found = [connection.state_name for connection in scenario.connections]
+            found = self._states(scenario)
             if found != [state]:
                 self._blame(f"is in {_any_of(found)} after {_told(path)}", f"expected: {state}")
             scenario.jump(self.table.timeouts[state] + 2)
-            if scenario.connections:
+            if self._states(scenario):
                 self._blame(
                     f"state {state}: the connection is still there after {self.table.timeouts[state]} s of silence",
                     f"how it is reached: {_told(path)}",
@@ -194,7 +217,7 @@ class TrackerConformance:
             state = waiting.popleft()
             for direction in Direction:
                 for event in table.events:
-                    if state == table.states[0] and (direction is Direction.REPLY or event not in table.opening):
+                    if state == table.states[0] and not self._opens(direction, event):
                         continue
                     if state in table.reopened and direction is Direction.ORIGINAL and event in table.opening:
                         continue
@@ -206,26 +229,56 @@ class TrackerConformance:
             paths[first] = [(Direction.ORIGINAL, sorted(table.opening)[0])]
         return paths
 
+    def _opens(self, direction: Direction, event: str) -> bool:
+        """Whether an event may open a connection: a service is for clients, an announced call for both ends."""
+        return event in self.table.opening and (direction is Direction.ORIGINAL or not self.table.has_ports())
+
+    def _states(self, scenario: Scenario) -> list[str]:
+        """Return the states of the connections that this tracker has."""
+        return [c.state_name for c in scenario.connections if c.tracking.tracker is self.table]
+
     def _octet(self, event: str) -> int:
         return next(octet for octet in range(256) if self.table.event(octet) == event)
 
     def _scenario(self) -> Scenario:
-        """Return a director that has a service of this protocol with one real server."""
+        """Return a director that has a service of this protocol with one real server.
+
+        Where packets do not name their source, it has a service that announces a connection of this protocol.
+        """
+        if not self.table.has_ports():
+            return self._announced()
         toml = (
             f'[[service]]\nprotocol = "{self.table.name}"\naddress = "{VIRTUAL}"\nport = {PORT}\n'
             f'scheduler = "{SCHEDULER}"\nreal_server = [{{ address = "{REALS[0]}" }}]\n'
         )
         return Scenario(toml, registry_with(trackers={self.table.name: self.table}))
 
+    def _announced(self) -> Scenario:
+        helper = type("Announcer", (_Announcer,), {"announced": self.table.name})
+        toml = (
+            f'[[service]]\nprotocol = "udp"\naddress = "{VIRTUAL}"\nport = {PORT}\nscheduler = "{SCHEDULER}"\n'
+            f'helpers = ["announcer"]\nreal_server = [{{ address = "{REALS[0]}" }}]\n'
+        )
+        offers = {"trackers": {self.table.name: self.table}, "helpers": {"announcer": helper}}
+        scenario = Scenario(toml, registry_with(**offers))
+        scenario.client(f"{CLIENT}:{CLIENT_PORT}", f"{VIRTUAL}:{PORT}").sends_packet(
+            packets.udp(f"{CLIENT}:{CLIENT_PORT}", f"{VIRTUAL}:{PORT}", b"announce")
+        )
+        return scenario
+
     def _send(self, scenario: Scenario, direction: Direction, octet: int) -> Outcome:
         """Send a packet with this event octet; fails if a packet that is forwarded goes to a wrong place."""
-        source, to, ports = (
+        source, to, numbers = (
             (CLIENT, VIRTUAL, (CLIENT_PORT, PORT))
             if direction is Direction.ORIGINAL
             else (REALS[0], CLIENT, (PORT, CLIENT_PORT))
         )
         from_, to_ = ip_address(source).packed, ip_address(to).packed
-        body = struct.pack("!HH", *ports) + self.header(octet)[4:]
+        header = bytearray(self.header(octet))
+        for at, number in zip(self.table.ports_at, numbers, strict=True):
+            if at is not None:
+                header[at : at + 2] = number.to_bytes(2, "big")
+        body = bytes(header)
         if self.table.checksum_at is not None:
             body = sealed(body, self.table.checksum_at, pseudo_sum(from_, to_, self.table.protocol, len(body)))
         outcome = scenario.process(build(from_, to_, self.table.protocol, body))

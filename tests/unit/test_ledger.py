@@ -397,6 +397,16 @@ def test_two_servers_numbers_for_one_client_differ(world: World) -> None:
     assert second.expect_between(endpoint("202.100.1.2:8"), endpoint("172.16.0.4:0"), CALL).port == 1
 
 
+def test_number_that_is_given_out_anew_ends_the_connection_that_had_it(world: World) -> None:
+    world.ledger().expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.3:0"), CALL)
+    met = world.meets("172.16.0.3:0", "202.100.1.2:7", 47)
+    old = world.opens(met, "202.100.1.2:7", "202.103.106.5:0", "172.16.0.3:0", 47)
+    again = world.ledger(CLIENT._replace(port=3001))
+    public = again.expect_between(endpoint("202.100.1.2:8"), endpoint("172.16.0.3:0"), CALL)
+    again.commit(edited=False)
+    assert (public, world.ended) == (endpoint("202.103.106.5:0"), [old])
+
+
 def test_forgotten_endpoint_expects_nothing_and_ends_its_connections(world: World) -> None:
     ledger = world.ledger()
     public = ledger.expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.3:0"), CALL)
