@@ -6,6 +6,7 @@ line a problem. Each command is a module of this package, imported when it is ca
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -15,7 +16,7 @@ import click
 from nat_lb import __version__
 from nat_lb.errors import ConfigError, NatLbError
 
-_COMMANDS = ("run", "check", "plugins", "new", "replay", "demo")
+_COMMANDS = ("run", "check", "plugins", "new", "replay", "demo", "status", "connections", "drain")
 
 
 class _Commands(click.Group):
@@ -51,6 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = 2
     except NatLbError as error:
         click.echo(f"nat-lb: {error}", err=True)
+        code = 1
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what the interpreter flushes at its end
         code = 1
     except (click.Abort, KeyboardInterrupt):
         code = 130

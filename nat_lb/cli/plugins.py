@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 
 import click
-from rich.console import Console
-from rich.table import Table
 
+from nat_lb.cli.console import make_console, make_table
 from nat_lb.plugins import PluginInfo, Registry
-
-PIPE_WIDTH = 240  # columns: nobody's window is too narrow if nobody looks
 
 
 @click.command("plugins")
@@ -30,14 +26,9 @@ def command(as_json: bool) -> int:
 
 
 def _print(plugins: list[PluginInfo]) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("name", "distribution", "version", "from", "registers", "state"):
-        table.add_column(heading, overflow="fold")
+    table = make_table(("name", "distribution", "version", "from", "registers", "state"))
     for plugin in plugins:
         origin = "\n".join(filter(None, (plugin.origin, plugin.location)))
         offers = "\n".join(plugin.registers)
         table.add_row(plugin.name, plugin.distribution, plugin.version, origin, offers, plugin.state)
-    console = Console()
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console.width = PIPE_WIDTH
-    console.print(table)
+    make_console().print(table)

@@ -43,7 +43,8 @@ class DirectorConfig(Table):
     queue: int = Field(default=0, ge=0, le=65535, description="The netfilter queue that packets are read from.")
     control: str = Field(
         default="/run/nat-lb/control.sock",
-        description="Path of the control socket. Reserved: nothing listens there yet.",
+        description="Path of the Unix socket at which `nat-lb status`, `connections` and `drain` find the director; "
+        "only its own user may connect. Directors that run at once need different ones.",
     )
     other_ports: Literal["reject", "drop", "accept"] = Field(
         default="reject",

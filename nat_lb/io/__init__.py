@@ -9,5 +9,6 @@ so the core behind it is the same on a queue, over a capture and in a test.
 - `pcap`      packets of a capture file: `capture` reads and writes it, `link` knows its frames, `fragments` reassembles
 - `system`    what the machine must allow and how it must be set
 - `notify`    readiness, told to systemd
+- `control`   the control socket, made by `listener`; what it says is in `answers`, who asks it uses `ask`
 - `serve`     a running director, made of the above
 """
