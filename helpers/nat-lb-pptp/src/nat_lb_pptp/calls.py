@@ -1,0 +1,54 @@
+"""The calls of one control connection.
+
+The law: a call has up to three numbers. The real server's id is unique among these calls; the public id stands for it
+outside and is unique for the client and the VIP, whatever other real servers count; the client's is its own affair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from nat_lb.api import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call; `client` is None until the call is answered."""
+
+    real: int
+    public: Endpoint
+    client: int | None = None
+
+
+class Calls:
+    """Those that are being set up or connected."""
+
+    def __init__(self) -> None:
+        self._by_real: dict[int, Call] = {}
+
+    def __iter__(self) -> Iterator[Call]:
+        return iter(list(self._by_real.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_real)
+
+    def put(self, call: Call) -> None:
+        """Remember a call, in place of what its real id meant before."""
+        self._by_real[call.real] = call
+
+    def remove(self, call: Call) -> None:
+        """Forget a call."""
+        self._by_real.pop(call.real, None)
+
+    def named_by_server(self, real: int | None) -> Call | None:
+        """Return the call with this id of the real server's."""
+        return None if real is None else self._by_real.get(real)
+
+    def named_to_server(self, public: int | None) -> Call | None:
+        """Return the call that the client addresses by this public id."""
+        return next((call for call in self if call.public.port == public), None)
+
+    def named_by_client(self, client: int | None) -> Call | None:
+        """Return the call with this id of the client's."""
+        return next((call for call in self if call.client == client and client is not None), None)
