@@ -50,6 +50,7 @@ class Connects(NamedTuple):
     to: Endpoint
     seen_from: Endpoint
     reaches: Endpoint
+    protocol: int = TCP  # or UDP: a datagram each way
 
     def __str__(self) -> str:
         return f"{WHO[self.opener]} connects to {self.to}"
@@ -68,15 +69,15 @@ def server_says(data: bytes, arrives: bytes | None = None) -> Says:
     return Says(Direction.REPLY, data, data if arrives is None else arrives)
 
 
-def client_connects(to: str, *, reaches: str, client: str = "203.0.113.10:0") -> Connects:
+def client_connects(to: str, *, reaches: str, client: str = "203.0.113.10:0", protocol: int = TCP) -> Connects:
     """Return the step in which the client connects to a public endpoint, and so reaches one of the real server."""
     source = endpoint(client)
-    return Connects(Direction.ORIGINAL, source, endpoint(to), source, endpoint(reaches))
+    return Connects(Direction.ORIGINAL, source, endpoint(to), source, endpoint(reaches), protocol)
 
 
-def server_connects(source: str, *, to: str, seen_from: str) -> Connects:
+def server_connects(source: str, *, to: str, seen_from: str, protocol: int = TCP) -> Connects:
     """Return the step in which the real server connects to the client, who sees it come from `seen_from`."""
-    return Connects(Direction.REPLY, endpoint(source), endpoint(to), endpoint(seen_from), endpoint(to))
+    return Connects(Direction.REPLY, endpoint(source), endpoint(to), endpoint(seen_from), endpoint(to), protocol)
 
 
 @dataclass(frozen=True, init=False)

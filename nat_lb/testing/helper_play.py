@@ -10,8 +10,8 @@ import copy
 import logging
 import random
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from itertools import chain
 from typing import Any
 
@@ -20,7 +20,7 @@ from nat_lb.director import Director
 from nat_lb.faults import FaultLog
 from nat_lb.flow import Direction, Endpoint, FlowKey
 from nat_lb.helper import Helper
-from nat_lb.packet import Packet
+from nat_lb.packet import UDP, Packet
 from nat_lb.payload import TcpRewriter
 from nat_lb.plugins import Registry
 from nat_lb.scheduler import Cycle, Scheduler
@@ -135,22 +135,30 @@ class Play:
         self._due = [(number, step) for number, step in enumerate(self.dialogue.steps, 1) if isinstance(step, Connects)]
         self._port = 50000
         self._now = EPOCH
-        self.model = self._model()
+        self.model: TcpModel | Post = self._model()
 
-    def run(self) -> Result:
+    def run(self) -> Result | None:
         """Play to the end, the connections that were announced included."""
         if self.variation.second:
-            other = Endpoint(self.dialogue.client.address, self.dialogue.client.port + 1)
-            self._process(packets.tcp(str(other), str(self.dialogue.virtual), SYN))
+            self._take_first_turn(Endpoint(self.dialogue.client.address, self.dialogue.client.port + 1))
         with self.refusals:
             result = self.model.run()
         self._connect(everything=True)
         return result
 
+    def _take_first_turn(self, other: Endpoint) -> None:
+        """Let another client have the first real server."""
+        self._process(packets.tcp(str(other), str(self.dialogue.virtual), SYN))
+
+    @property
+    def ends(self) -> dict[Direction, tuple[str, str]]:
+        """Source and destination of what each end sends, as it sends it."""
+        d = self.dialogue
+        return {Direction.ORIGINAL: (str(d.client), str(d.virtual)), Direction.REPLY: (str(d.real), str(d.client))}
+
     def pour(self, said: Iterable[tuple[Direction, bytes]]) -> None:
         """Send octets through the director in one go, without two TCP stacks: nothing is lost, nothing acknowledged."""
-        d = self.dialogue
-        ends = {Direction.ORIGINAL: (str(d.client), str(d.virtual)), Direction.REPLY: (str(d.real), str(d.client))}
+        ends = self.ends
         first = {Direction.ORIGINAL: 1001, Direction.REPLY: 5001}
         at = dict(first)
         for way, flags in (Direction.ORIGINAL, SYN), (Direction.REPLY, SYN | ACK):
@@ -184,7 +192,7 @@ class Play:
             f'port = {virtual.port}\nscheduler = "{SCHEDULER}"\nhelpers = ["{self.helper.name}"]\n{table}{servers}'
         )
 
-    def _model(self) -> TcpModel:
+    def _model(self) -> TcpModel | Post:
         v, d = self.variation, self.dialogue
         common: dict[str, Any] = {
             "mss": v.mss, "window": v.window, "sack": v.sack, "timestamps": v.timestamps,
@@ -258,14 +266,12 @@ class Play:
         self._port += 1
         source = Endpoint(step.source.address, step.source.port or self._port)
         seen_from = Endpoint(step.seen_from.address, step.seen_from.port or source.port)
-        there, back = FlowKey(6, source, step.to), FlowKey(6, step.reaches, seen_from)
-        for sent, flags, wanted in (
-            (there, SYN, FlowKey(6, seen_from, step.reaches)),
-            (back, SYN | ACK, there.reversed()),
-        ):
-            verdict = self.director.pipeline.process(
-                packets.tcp(str(sent.source), str(sent.destination), flags), self._now
-            )
+        there = FlowKey(step.protocol, source, step.to)
+        back = FlowKey(step.protocol, step.reaches, seen_from)
+        for sent, flags, wanted in ((there, SYN, back.reversed()), (back, SYN | ACK, there.reversed())):
+            ends = str(sent.source), str(sent.destination)
+            packet = packets.udp(*ends) if step.protocol == UDP else packets.tcp(*ends, flags)
+            verdict = self.director.pipeline.process(packet, self._now)
             became = repr(verdict) if isinstance(verdict, NotForwarded) else str(_flow(bytes(verdict)))
             if became != str(wanted):
                 raise AssertionError(
@@ -277,6 +283,69 @@ class Play:
         table = self.lifecycle.expectations
         found = [e for connection in self.lifecycle.connections for e in table.of(connection)]
         return ", ".join(f"one to {e.real or e.client}" for e in found) or "none"
+
+
+class DatagramPlay(Play):
+    """One run of one dialogue of datagrams: each step is one whole, and some come twice."""
+
+    def __init__(
+        self, helper: type[Helper], options: Mapping[str, Any], dialogue: Dialogue, variation: Variation
+    ) -> None:
+        super().__init__(helper, options, dialogue, replace(variation, merged=False))
+
+    def pour(self, said: Iterable[tuple[Direction, bytes]]) -> None:
+        with self.refusals:
+            for way, data in said:
+                self._process(packets.udp(*self.ends[way], data))
+                self._note()
+
+    def _take_first_turn(self, other: Endpoint) -> None:
+        self._process(packets.udp(str(other), str(self.dialogue.virtual)))
+
+    def _model(self) -> Post:
+        rng = random.Random(self.variation.seed)
+        again = [rng.random() < self.variation.duplicate for _ in self.dialogue.steps]
+        return Post(self.dialogue, self.ends, self._box, again)
+
+
+class Recipient:
+    """What one end of a dialogue of datagrams has read."""
+
+    def __init__(self) -> None:
+        self.received = b""
+
+
+class Post:
+    """Carries a dialogue's datagrams in order; a step that is to come twice must arrive the same."""
+
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        ends: Mapping[Direction, tuple[str, str]],
+        box: Callable[[bytes, float], Sequence[bytes]],
+        again: Sequence[bool],
+    ) -> None:
+        self.client, self.server = Recipient(), Recipient()
+        self._dialogue, self._ends, self._box, self._again = dialogue, ends, box, again
+
+    def run(self) -> None:
+        """Carry everything; raises AssertionError if a datagram is not delivered, or not twice the same."""
+        for number, step in self._dialogue.says:
+            sent = packets.udp(*self._ends[step.sender], step.data)
+            delivered = self._box(sent, number * 0.05)
+            assert len(delivered) == 1, f"step {number}, {step}: it became {len(delivered)} packets"
+            assert packets.checksums_are_right(delivered[0]), f"step {number}, {step}: it arrives with a wrong checksum"
+            if self._again[number - 1]:
+                twice = self._box(sent, number * 0.05)
+                assert twice == delivered, f"step {number}, {step}: sent again, it arrives otherwise"
+            reader = self.server if step.sender is Direction.ORIGINAL else self.client
+            reader.received += Packet(delivered[0]).payload[8:]
+
+
+def play_of(helper: type[Helper], options: Mapping[str, Any], dialogue: Dialogue, variation: Variation) -> Play:
+    """Return the play of a dialogue, over what its helper's protocol is."""
+    kind = DatagramPlay if helper.protocol == "udp" else Play
+    return kind(helper, options, dialogue, variation)
 
 
 def _flow(packet: bytes) -> FlowKey:
