@@ -103,7 +103,7 @@ def watched(lab: Lab) -> Iterator[Legs]:
     together = joined(paths)
     problems = {"a bad checksum": check_with_tshark(together), "inside shown": select(paths[0], INSIDE)}
     if any(problems.values()):
-        pytest.fail(f"captured: {problems}")
+        pytest.fail(f"captured: { {what: lines[:20] for what, lines in problems.items()} }")
 
 
 def joined(paths: Sequence[Path]) -> Path:

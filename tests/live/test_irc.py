@@ -18,9 +18,9 @@ from typing import NamedTuple
 
 import pytest
 
-from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark, wait_until
-from tests.live.ground import INSIDE, IPV4, Family, both_families, joined, of_both, select
-from tests.live.irc_programs import Ngircd, WeeChat
+from nat_lb.testing.lab import Lab, RunningDirector, wait_until
+from tests.live.ground import IPV4, Family, both_families, of_both, select, watched
+from tests.live.irc_programs import Ngircd, Scribe, WeeChat
 
 TAKEN = range(5000, 5008)  # a bot uses the lowest port that none of its transfers still has
 BOTS_PORTS = f"{TAKEN[0]}-{TAKEN[-1]}"
@@ -60,24 +60,18 @@ def ground(shared_lab: Lab) -> Iterator[Ground]:
         for host in shared_lab.servers:
             stack.enter_context(Ngircd(host, 6667))
         director = shared_lab.start_director(of_both(services))
-        resumed = stack.enter_context(watched_outside_loopback(shared_lab))
+        resumed = stack.enter_context(watched_resuming(shared_lab))
         pairs = {family: list(meet(stack, shared_lab, family)) for family in (IPV4, Family(6))}
         yield Ground(shared_lab, director, pairs, resumed)
 
 
 @contextlib.contextmanager
-def watched_outside_loopback(lab: Lab) -> Iterator[set[str]]:
-    """Watch and judge as `watched` does; a bot's packets to the server beside it have checksums of no wire.
-
-    What is given takes the names of files that were resumed: the captures must have their ports, translated.
-    """
+def watched_resuming(lab: Lab) -> Iterator[set[str]]:
+    """Watch and judge as `watched` does, and the ports of the files whose names are put into what is given."""
     resumed: set[str] = set()
-    with contextlib.ExitStack() as stack:
-        paths = [stack.enter_context(capture(host)) for host in (lab.client, *lab.servers)]
+    with watched(lab) as legs:
         yield resumed
-    bad = [line for line in check_with_tshark(joined(paths)) if line.split()[1] != line.split()[2]]
-    assert (bad, select(paths[0], INSIDE)) == ([], [])
-    outside, inside = resumed_ports(paths[0]), resumed_ports(*paths[1:])
+    outside, inside = resumed_ports(legs.client), resumed_ports(*legs.servers)
     assert resumed <= outside.keys() & inside.keys()
     assert [name for name, ports in inside.items() if not ports <= set(TAKEN)] == []
     assert [name for name, ports in outside.items() if ports & set(TAKEN)] == []
@@ -154,6 +148,21 @@ def test_talk_offered_on_either_side_goes_both_ways(ground: Ground, family: Fami
     other.types("in person", f"xfer.irc_dcc.lab.{offering.nick}")
     other.shows("are you there")
     offering.shows("in person")
+
+
+@both_families
+@pytest.mark.parametrize("side", ["server", "client"])
+def test_every_kind_of_offer_is_followed_to_the_last_octet(ground: Ground, family: Family, side: str) -> None:
+    lab = ground.lab
+    with Scribe(lab.client, f"out{family.version}{side[0]}", family.vip, 6667) as outside:
+        host = next(host for host in lab.servers if outside.server == f"{host.name}.lab.test")
+        with Scribe(host, f"in{family.version}{side[0]}", family.of(host), 6667) as inside:
+            giver, taker = (inside, outside) if side == "server" else (outside, inside)
+            shown, peer = (family.vip, lab.client) if side == "server" else (family.of(lab.client), None)
+            for verb in ("TSEND", "MOVE", "SCHAT"):
+                giver.types(f"offer {verb} {taker.nick}")
+                taker.shows(f"took {verb} of {giver.nick} from {shown}: whole")
+                giver.shows(f"gave {verb} to {family.of(peer) if peer else family.vip}\n")
 
 
 def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Ground) -> None:
