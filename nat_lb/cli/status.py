@@ -51,14 +51,14 @@ def _headlines(status: Mapping[str, Any]) -> Iterator[str]:
         f"since {status['since']} ({_duration(status['uptime'])}), {status['configuration']}"
     )
     yield (
-        f"{status['connections']} connections of at most {status['max_connections']}, "
-        f"{status['expectations']} expectations, {status['persistence_templates']} persistence templates"
+        f"connections: {status['connections']} of at most {status['max_connections']}, "
+        f"expectations: {status['expectations']}, persistence templates: {status['persistence_templates']}"
     )
     queue = status["queue"]
     if queue is not None:
         lost = queue["lost_queue_full"] + queue["lost_socket_full"]
         yield (
-            f"{queue['received']} packets received, {queue['waiting']} waiting, {lost} lost, "
+            f"packets: {queue['received']} received, {queue['waiting']} waiting, {lost} lost, "
             f"{queue['not_forwarded']} not forwarded, {queue['faults']} faults"
         )
 

@@ -44,7 +44,7 @@ class DirectorConfig(Table):
     control: str = Field(
         default="/run/nat-lb/control.sock",
         description="Path of the Unix socket at which `nat-lb status`, `connections` and `drain` find the director; "
-        "only its own user may connect. Directors that run at once need different ones.",
+        "only root and its own user may connect. Directors that run at once need different ones.",
     )
     other_ports: Literal["reject", "drop", "accept"] = Field(
         default="reject",

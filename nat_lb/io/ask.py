@@ -45,24 +45,29 @@ class Inquiry:
 
         Raises `NatLbError` with the director's words if it refuses.
         """
-        request = json.dumps({"command": command} | arguments)
+        self._send({"command": command, **arguments})
+        while True:
+            answer = self._read()
+            if "error" in answer:
+                raise NatLbError(answer["error"])
+            if "result" in answer:
+                return answer["result"]
+            if on_part is not None and answer["part"]:
+                on_part(answer["part"])
+
+    def _send(self, request: dict[str, str | None]) -> None:
         try:
-            self._socket.sendall(request.encode() + b"\n")
-            while True:
-                answer = self._read()
-                if "error" in answer:
-                    raise NatLbError(answer["error"])
-                if "result" in answer:
-                    return answer["result"]
-                if on_part is not None and answer["part"]:
-                    on_part(answer["part"])
+            self._socket.sendall(json.dumps(request).encode() + b"\n")
         except OSError as error:
             self._failed(error)
 
     def _read(self) -> dict[str, Any]:
-        line = self._lines.readline()
-        if not line.endswith(b"\n"):
-            raise ConnectionResetError
+        try:
+            line = self._lines.readline()
+            if not line.endswith(b"\n"):
+                raise ConnectionResetError
+        except OSError as error:
+            self._failed(error)
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -74,7 +79,7 @@ def _words(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "no director has its control socket there. Is it running? --control or --config name another socket."
     if isinstance(error, PermissionError):
-        return "only the user who runs the director, usually root, may talk to it."
+        return "only root and the user who runs the director may talk to it."
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there any more: the director that made this socket is gone."
     if isinstance(error, ConnectionError):

@@ -42,8 +42,8 @@ def test_tables_say_who_carries_what_and_what_went_wrong(scenario: Scenario, tmp
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
     assert lines[0].startswith("nat-lb 0.") and lines[0].endswith(" (2 h 1 min), scenario.toml")
     assert lines[1:] == [
-        "1 connections of at most 1000000, 0 expectations, 0 persistence templates",
-        "9 packets received, 1 waiting, 5 lost, 3 not forwarded, 0 faults",
+        "connections: 1 of at most 1000000, expectations: 0, persistence templates: 0",
+        "packets: 9 received, 1 waiting, 5 lost, 3 not forwarded, 0 faults",
         "",
         "service weight active inactive opened packets in octets in packets out octets out state",
         "web tcp 202.103.106.5:80 rr (4 late)",

@@ -50,6 +50,15 @@ def test_parts_come_one_by_one_and_the_result_is_returned(tmp_path: Path) -> Non
     assert asked == [b'{"command": "connections", "service": "web", "client": null}\n']
 
 
+def test_reader_that_cannot_go_on_is_not_the_directors_fault(tmp_path: Path) -> None:
+    def closed_pipe(_: list[Any]) -> None:
+        raise BrokenPipeError
+
+    inquired = director(tmp_path / "s", b'{"part": [1]}\n')
+    with inquired, Inquiry(tmp_path / "s") as inquiry, pytest.raises(BrokenPipeError):
+        inquiry.ask("connections", closed_pipe)
+
+
 def test_refusal_is_raised_in_the_words_of_the_director(tmp_path: Path) -> None:
     answers = [b'{"error": "no service is called \\"web\\"."}\n', b'{"result": 1}\n']
     with director(tmp_path / "s", *answers), Inquiry(tmp_path / "s") as inquiry:
@@ -93,5 +102,5 @@ def test_other_users_are_told_that_they_may_not(tmp_path: Path, monkeypatch: pyt
             raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(socket, "socket", Forbidden)
-    with pytest.raises(SystemFault, match=r"/s: only the user who runs the director, usually root, may talk to it\."):
+    with pytest.raises(SystemFault, match=r"/s: only root and the user who runs the director may talk to it\."):
         Inquiry(tmp_path / "s")
