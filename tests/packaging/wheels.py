@@ -82,6 +82,12 @@ def repack(dist: Distribution, wheels: Path) -> None:
                 wheel.write(str(file.locate()), str(file))
 
 
+def link(dist: Distribution, folder: Path) -> None:
+    """Put an installed distribution into a folder without copying it; some are large."""
+    for top in {file.parts[0] for file in dist.files or ()} - {".."}:
+        (folder / top).symlink_to(str(dist.locate_file(top)))
+
+
 def environment(folder: Path, wheels: Path, requirements: Iterable[str]) -> Path:
     """Make a virtual environment with these distributions, from these wheels alone; return its Python."""
     venv.create(folder)  # without pip: this environment's own installs into it
