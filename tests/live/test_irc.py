@@ -13,6 +13,7 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,8 +173,24 @@ def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Groun
     wait_until(lambda: wanted in ground.director.log(), what="the refusal in the log")
 
 
+def test_user_outside_cannot_open_a_port_of_the_server_to_himself(ground: Ground) -> None:
+    """He offers to himself what listens on the real server, and the IRC server does say it to him."""
+    with Scribe(ground.lab.client, "eve", IPV4.vip, 6667) as eve:
+        offer = f"PRIVMSG eve :\x01dcc CHAT chat {number(ground.lab, eve.server)} 6667\x01"  # `DCC` he would follow
+        eve.types(offer)
+        eve.shows(f":eve!~eve@{ground.lab.client.v4} {offer}\n")
+        names = f"'eve!~eve@{ground.lab.client.v4}' names the real server, but he is not on it"
+        wait_until(lambda: names in ground.director.log(), what="the refusal")
+
+
+def number(lab: Lab, server: str) -> int:
+    """Return the address of a real server as DCC has it."""
+    [host] = [host for host in lab.servers if server == f"{host.name}.lab.test"]
+    return int(IPv4Address(host.v4))
+
+
 def test_privileged_port_of_the_servers_side_is_logged_and_not_followed(ground: Ground) -> None:
     bot, user = ground.pairs[IPV4][1]
-    number = int.from_bytes(bytes(map(int, ground.lab.servers[1].v4.split("."))), "big")
-    bot.types(f"/quote PRIVMSG {user.nick} :\x01DCC MOVE f {number} 22\x01")
+    address = number(ground.lab, bot.server)
+    bot.types(f"/quote PRIVMSG {user.nick} :\x01DCC MOVE f {address} 22\x01")
     wait_until(lambda: "names port 22, allowed are 1024 to 65535" in ground.director.log(), what="the refusal")

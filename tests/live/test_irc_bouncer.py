@@ -21,7 +21,11 @@ def lab(shared_lab: Lab) -> Iterator[Lab]:
     """The bouncer is on the first real server, ngIRCd on the second; every packet is judged at the end."""
     bouncer, upstream = shared_lab.servers
     with Ngircd(upstream, 6667), Znc(bouncer, "ann", upstream.v4):
-        services = IPV4.service("bouncer", 6698, ['helpers = ["irc"]'], servers="1:6698")
+        everybody = [
+            'helpers = ["irc"]',
+            'helper_options.irc.senders = ["*"]',
+        ]  # whose offers the bouncer makes its own
+        services = IPV4.service("bouncer", 6698, everybody, servers="1:6698")
         shared_lab.start_director(services + IPV4.service("irc", 6667, ['helpers = ["irc"]'], servers="2:6667"))
         with watched(shared_lab):
             yield shared_lab

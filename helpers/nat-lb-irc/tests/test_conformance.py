@@ -27,7 +27,8 @@ def talk6(*steps: Says | Connects) -> Dialogue:
 
 def offers(what: bytes, arrives: bytes) -> Says:
     """Return the step in which a bot on the real server says a DCC request, and what the client reads."""
-    frame = b":bob!~root@10.77.0.11 PRIVMSG alice :\x01DCC %s\x01\r\n"
+    host = b"fd00::11" if b"fd00::11" in what else b"10.77.0.11"
+    frame = b":bob!~root@" + host + b" PRIVMSG alice :\x01DCC %s\x01\r\n"
     return server_says(frame % what, arrives=frame % arrives)
 
 
@@ -58,10 +59,10 @@ class TestIrc(HelperConformance):
         ),
         "quoted name and talk in one segment": talk(
             server_says(
-                b':bob!b@h NOTICE #us :\x01DCC TSEND "two words" 172818443 5000 1\x01\r\nPING :x\r\n'
-                b":bob!b@h PRIVMSG alice :\x01DCC CHAT chat 172818443 5001\x01\r\n",
-                arrives=b':bob!b@h NOTICE #us :\x01DCC TSEND "two words" 3405803876 5000 1\x01\r\nPING :x\r\n'
-                b":bob!b@h PRIVMSG alice :\x01DCC CHAT chat 3405803876 5001\x01\r\n",
+                b':bob!b@10.77.0.11 NOTICE #us :\x01DCC TSEND "two words" 172818443 5000 1\x01\r\nPING :x\r\n'
+                b":bob!b@10.77.0.11 PRIVMSG alice :\x01DCC CHAT chat 172818443 5001\x01\r\n",
+                arrives=b':bob!b@10.77.0.11 NOTICE #us :\x01DCC TSEND "two words" 3405803876 5000 1\x01\r\nPING :x\r\n'
+                b":bob!b@10.77.0.11 PRIVMSG alice :\x01DCC CHAT chat 3405803876 5001\x01\r\n",
             ),
             client_says(b"PONG :x\r\n"),
             client_connects(f"{VIP}:5001", reaches=f"{REAL}:5001"),
@@ -91,6 +92,8 @@ class TestIrc(HelperConformance):
             client_offers(b"SEND f 172818443 5000 900"),
             offers(b"SEND f 172818443 80 900", b"SEND f 172818443 80 900"),
             offers(b"SEND f 167772169 5000", b"SEND f 167772169 5000"),
+            client_says(b"PRIVMSG alice :\x01DCC SEND f 172818443 5000\x01\r\n"),
+            server_says(b":alice!a@203.0.113.10 PRIVMSG alice :\x01DCC SEND f 172818443 5000\x01\r\n"),
             client_says(b"PRIVMSG bob :see \x01DCC SEND f 3405803786 5000\x01\r\n"),
             server_says(b":bob!b@h TOPIC #us :\x01DCC SEND f 172818443 5000\x01\r\n"),
         ),

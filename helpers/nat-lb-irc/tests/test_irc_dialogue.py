@@ -67,7 +67,7 @@ def test_offers_of_the_servers_side_name_the_virtual_endpoint(dialogue: Dialogue
 
 
 def test_offer_in_a_notice_to_a_channel_counts(dialogue: Dialogue) -> None:
-    line = b'@id=7 :bot!b@h NOTICE #us :\x01DCC SEND "my file.bin" 172818443 5000 9\x01\r\n'
+    line = b'@id=7 :bot!b@10.77.0.11 NOTICE #us :\x01DCC SEND "my file.bin" 172818443 5000 9\x01\r\n'
     assert dialogue.server(line) == line.replace(RIP, VIP)
     assert dialogue.to_real == ["10.77.0.11:5000"]
 
@@ -82,10 +82,12 @@ def test_dotted_offer_stays_dotted(dialogue: Dialogue) -> None:
 
 def test_version_six_offers_work_in_both_directions() -> None:
     dialogue = Dialogue(CLIENT6, VIRTUAL6, REAL6)
-    assert dialogue.server(FROM + b"SEND f fd00::11 5000 1\x01\r\n") == FROM + b"SEND f 2001:db8::100 5000 1\x01\r\n"
+    for host in (b"FD00::0:11", b"[fd00::11]"):
+        head = b":bot!b@" + host + b" PRIVMSG me :\x01DCC SEND f "
+        assert dialogue.server(head + b"fd00::11 5000 1\x01\r\n") == head + b"2001:db8::100 5000 1\x01\r\n"
     line = b"PRIVMSG bot :\x01DCC SEND f 2001:DB8:0::10 6000 1\x01\r\n"
     assert dialogue.client(line) == line
-    assert (dialogue.to_real, dialogue.to_client) == (["[fd00::11]:5000"], ["[2001:db8::10]:6000"])
+    assert (dialogue.to_real, dialogue.to_client) == (["[fd00::11]:5000"] * 2, ["[2001:db8::10]:6000"])
     assert dialogue.refused == []
 
 
@@ -156,6 +158,39 @@ def test_ports_of_the_servers_side_can_be_limited_to_a_range() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sender", "follows"),
+    [
+        (b"bot!b@10.77.0.11", True),
+        (b"bot!b@127.0.0.1", True),  # one of its own_addresses
+        (b"bot!10.77.0.11@203.0.113.10", False),
+        (b"bot!b@10.77.0.111", False),
+        (b"bot!b@real.server.test", False),
+        (b"bot!b@10.77.0.11.evil.test", False),
+        (b"bot", False),
+        (b"10.77.0.11", False),
+    ],
+)
+def test_without_masks_only_who_is_on_the_real_server_is_followed(sender: bytes, follows: bool) -> None:
+    dialogue = Dialogue(own_addresses=(ip_address("127.0.0.1"),))
+    line = b":" + sender + b" PRIVMSG me :\x01DCC SEND f " + RIP + b" 5000\x01\r\n"
+    assert (dialogue.server(line) != line) is follows
+    assert dialogue.to_real == (["10.77.0.11:5000"] if follows else [])
+    assert len(dialogue.refused) == (not follows)
+
+
+def test_outsider_cannot_open_a_port_of_the_server_to_himself(dialogue: Dialogue) -> None:
+    offer = b"PRIVMSG me :\x01DCC CHAT chat " + RIP + b" 5432\x01\r\n"
+    assert dialogue.client(offer) == offer
+    echo = b":me!m@203.0.113.10 " + offer
+    assert dialogue.server(echo) == echo
+    assert dialogue.to_real == []
+    assert [text.split(" but ")[0] for text in dialogue.refused] == [
+        "DCC CHAT names 10.77.0.11:5432",
+        "DCC CHAT of 'me!m@203.0.113.10' names the real server,",
+    ]
+
+
+@pytest.mark.parametrize(
     ("mask", "follows"),
     [
         ("*", True),
@@ -171,7 +206,9 @@ def test_only_offers_of_listed_senders_are_followed(mask: str, follows: bool) ->
     dialogue = Dialogue(senders=("nobody!*@*", mask))
     line = FROM + b"SEND f " + RIP + b" 5000\x01\r\n"
     assert (dialogue.server(line) != line) is follows
-    refusal = "DCC SEND of 'bot!b@10.77.0.11' names the real server, but `senders` does not list him"
+    refusal = (
+        "DCC SEND of 'bot!b@10.77.0.11' names the real server, but he is not on it and `senders` does not list him"
+    )
     assert dialogue.refused == ([] if follows else [refusal])
 
 
@@ -220,7 +257,7 @@ def test_offers_are_forgotten_beyond_a_bound(dialogue: Dialogue) -> None:
 
 def test_line_that_would_become_too_long_is_refused_and_nothing_expected() -> None:
     dialogue = Dialogue(real="10.0.0.1")  # 167772161 is shorter than the virtual address
-    head = b":bot!b@h PRIVMSG me :\x01DCC SEND "
+    head = b":bot!b@10.0.0.1 PRIVMSG me :\x01DCC SEND "
     rest = b" 167772161 50000 1\x01\r\n"
     fits = head + b"f" * (511 - len(head) - len(rest)) + rest
     assert len(dialogue.server(fits)) == 512
@@ -327,7 +364,7 @@ def test_captured_offers_are_understood(capture: str, client: str, to_real: list
     assert [edit.text for edit in edited] == [VIP for _ in to_real]
 
 
-HEADS = st.sampled_from([b"", b":bot!b@h ", b"@t=1 :eve!e@x ", b":bot "])
+HEADS = st.sampled_from([b"", b":bot!b@10.77.0.11 ", b"@t=1 :eve!e@x ", b":bot "])
 TEXTS = st.sampled_from([b"PRIVMSG me :\x01DCC ", b"NOTICE bot :\x01dcc ", b"PRIVMSG me :", b"670 * :", b"STARTTLS"])
 VERBS = st.sampled_from([b"SEND ", b"CHAT ", b"MOVE ", b"RESUME ", b"ACCEPT ", b"send", b""])
 NAMES = st.sampled_from([b"f ", b'"a b" ', b'"', b"\xff ", b""])

@@ -13,9 +13,11 @@ its connection is expected, so that its source becomes the virtual address.
 
 *Passive*: an offer of port 0 asks the receiver to listen, who answers with an offer of his own.
 
-Whoever can make the real server say a line can name an endpoint in it.  So a client may only offer its own address, and
-what the server says counts only if it names the server itself, at a port that the operator allows, for senders that he
-trusts.  Offers that name anybody else are between others and pass as they are.
+Whoever can make the real server say a line can name an endpoint in it, and an IRC server says what its users write: a
+stranger could offer to himself what listens on the real server.  So a client may only offer its own address, and what
+the server says counts only if it names the server itself, at a port that the operator allows, and comes from a user who
+is on that machine, or whom the operator lists; a user's host is the server's word, not his own.  Offers that name
+anybody else are between others and pass as they are.
 
 After STARTTLS nothing can be read any more, and the helper leaves the connection.
 """
@@ -42,6 +44,7 @@ from nat_lb_irc.wire import (
     begins_encryption,
     find_request,
     folded_nick,
+    is_on,
     parse_offer,
     parse_resume,
     shown,
@@ -57,8 +60,9 @@ class IrcOptions(Options):
         description="Whether others than the client that got an offer may connect because of it, one in all.",
     )
     senders: tuple[str, ...] = Field(
-        default=("*",),
-        description="Masks such as `bot!*@10.0.0.*`: whose offers from the real server's side are followed.",
+        default=(),
+        description="Masks such as `bot!*@10.0.0.*`: whose offers from the real server's side are followed. None: of "
+        "those whom the IRC server shows with the real server's address.",
     )
     own_addresses: tuple[Address, ...] = Field(
         default=(),
@@ -142,8 +146,8 @@ class Irc(Helper):
 
     def _from_server(self, message: Message, request: Request, offer: Offer) -> Iterable[Edit]:
         who = f"DCC {request.verb} of {shown(request.sender)}"
-        if not self._senders.fullmatch(request.sender.decode("latin-1")):
-            raise RefusalError(f"{who} names the real server, but `senders` does not list him")
+        if not self._trusts(request.sender.decode("latin-1")):
+            raise RefusalError(f"{who} names the real server, but he is not on it and `senders` does not list him")
         data, virtual = message.data, self.peers.virtual.address
         address = write_address(virtual, like=data[slice(*offer.address_span)])
         if not offer.port:
@@ -156,6 +160,12 @@ class Irc(Helper):
         public = message.expect_client(real, any_client=self.settings.any_client)
         self._offered.note(folded_nick(request.sender), offer.port, public.port)
         return _edits(request, data, (offer.address_span, address), (offer.port_span, b"%d" % public.port))
+
+    def _trusts(self, sender: str) -> bool:
+        if self.settings.senders:
+            return self._senders.fullmatch(sender) is not None
+        _, at, host = sender.rpartition("@")
+        return bool(at) and is_on(self._own, host)
 
     def _resume(self, message: Message, request: Request) -> Iterable[Edit]:
         """Translate the port in the client's RESUME of the server's offer, and in the ACCEPT that answers it."""
@@ -186,7 +196,7 @@ def _check_room(request: Request, data: bytes, *wanted: tuple[Span, bytes]) -> N
 def _mask_pattern(masks: Iterable[str]) -> re.Pattern[str]:
     """Return what matches any of some masks, in which `*` and `?` stand for characters; case does not matter."""
     escaped = (re.escape(mask).replace(r"\*", ".*").replace(r"\?", ".") for mask in masks)
-    return re.compile("|".join(escaped) or r"(?!)", re.IGNORECASE | re.DOTALL)
+    return re.compile("|".join(escaped), re.IGNORECASE | re.DOTALL)
 
 
 @hookimpl

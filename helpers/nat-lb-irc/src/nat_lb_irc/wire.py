@@ -8,6 +8,7 @@ done about it is decided elsewhere.
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple, TypeAlias
 
@@ -98,6 +99,14 @@ def begins_encryption(line: bytes) -> bool:
 def folded_nick(name: bytes) -> bytes:
     """Return the nick of a target or of `nick!user@host` as names are compared (RFC 2812 §2.2)."""
     return name.partition(b"!")[0].lower().translate(_FOLDED)
+
+
+def is_on(addresses: Container[Address], host: str) -> bool:
+    """Whether a user's host, as the server writes it, is one of some addresses, IPv6 in brackets or not; no name is."""
+    try:
+        return ip_address(host.removeprefix("[").removesuffix("]")) in addresses
+    except ValueError:
+        return False
 
 
 def shown(text: bytes) -> str:
