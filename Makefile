@@ -18,7 +18,7 @@ install: build-packages lab-packages-if-root $(STAMP)
 demo: build-packages lab-packages $(STAMP)
 	scripts/as-root $(BIN)/nat-lb demo
 
-test: lint lab-packages
+test: lint lab-packages ftp-servers
 	scripts/as-root $(BIN)/pytest -m "not live" -n 2 --dist loadfile
 	scripts/as-root $(BIN)/pytest -m live
 
@@ -46,6 +46,10 @@ $(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(DISTS))
 
 build-packages lab-packages bench-packages: %-packages:
 	@PYTHON=$(PYTHON) scripts/system-packages install $*
+
+.PHONY: ftp-servers
+ftp-servers:
+	@scripts/unpack-packages build/peers pure-ftpd proftpd-core
 
 .PHONY: lab-packages-if-root
 lab-packages-if-root:

@@ -6,16 +6,26 @@ Usage: ftp_session.py ADDRESS PORT SESSION [ARGUMENT]...   the sessions are the 
 from __future__ import annotations
 
 import ftplib
-import hashlib
-import io
 import json
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-CONTENT = bytes(range(256)) * 1000
 TIMEOUT = 30.0
+
+
+class Talkative(ftplib.FTP):
+    """Remembers the commands that it sent."""
+
+    def __init__(self, timeout: float) -> None:
+        super().__init__(timeout=timeout)
+        self.said: list[str] = []
+
+    def putcmd(self, line: str) -> None:
+        self.said.append(line)
+        super().putcmd(line)
 
 
 def read(ftp: ftplib.FTP, name: str) -> bytes:
@@ -24,16 +34,16 @@ def read(ftp: ftplib.FTP, name: str) -> bytes:
     return b"".join(parts)
 
 
-def tour(ftp: ftplib.FTP, mode: str, upload: str) -> Any:
-    """Listing, two downloads and an upload that is read again, in one session."""
+def errand(ftp: ftplib.FTP, mode: str, folder: str, upload: str) -> Any:
+    """List, download data.bin and upload a file; returns the commands that were sent."""
+    assert isinstance(ftp, Talkative)
+    here = Path(folder)
     ftp.set_pasv(mode == "passive")
-    names = sorted(ftp.nlst())
-    ftp.voidcmd("TYPE I")  # some servers tell no size without
-    size = ftp.size("data.bin")
-    digests = {hashlib.sha256(read(ftp, "data.bin")).hexdigest() for _ in range(2)}
-    ftp.storbinary(f"STOR {upload}", io.BytesIO(CONTENT))
-    same = read(ftp, upload) == CONTENT
-    return {"names": names, "size": size, "digests": sorted(digests), "upload": same}
+    (here / "listing").write_text("\n".join(ftp.nlst()))
+    (here / "data.bin").write_bytes(read(ftp, "data.bin"))
+    with (here / upload).open("rb") as source:
+        ftp.storbinary(f"STOR {upload}", source)
+    return [f"---> {line}" for line in ftp.said]
 
 
 def many(ftp: ftplib.FTP, count: str, first: str = "") -> Any:
@@ -101,12 +111,12 @@ def say(ftp: ftplib.FTP, *commands: str) -> Any:
 
 
 SESSIONS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (tour, many, passive_text, pipelined, chopped, say)
+    one.__name__: one for one in (errand, many, passive_text, pipelined, chopped, say)
 }
 
 
 def main(address: str, port: int, session: str, *arguments: str) -> None:
-    with ftplib.FTP(timeout=TIMEOUT) as ftp:
+    with Talkative(TIMEOUT) as ftp:
         ftp.trust_server_pasv_ipv4_address = True  # type: ignore[attr-defined]
         ftp.connect(address, port)
         ftp.login()

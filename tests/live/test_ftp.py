@@ -7,7 +7,6 @@ control connection would show.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
@@ -19,12 +18,14 @@ from typing import Any
 import pytest
 
 from nat_lb.testing.lab import Host, Lab, RunningDirector, wait_until
-from nat_lb.testing.servers import Pyftpdlib, Vsftpd
+from nat_lb.testing.servers import Proftpd, PureFtpd, Pyftpdlib, Vsftpd
 from nat_lb.testing.servers.ftp import FtpServer
-from tests.live.ground import IPV4, Family, both_families, curl, of_both, watched
+from tests.live.ftp_clients import CLIENTS, FILE, WHO, Errand, cases
+from tests.live.ground import IPV4, Family, both_families, of_both, watched
 
 HERE = Path(__file__).parent
-PORTS = {"vsftpd": 21, "pyftpdlib": 2121, "tls": 2990}
+UNPACKED = HERE.parents[1] / "build" / "peers"  # by scripts/unpack-packages
+SERVERS = {"vsftpd": 21, "pyftpdlib": 2121, "proftpd": 2122, "pure-ftpd": 2123}
 SCRIPTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "pipelined": (2200, ("pipelined",)),
     "multiline": (2201, ("multiline",)),
@@ -35,19 +36,12 @@ SCRIPTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "vip": (2206, ("advertise", Lab.vip)),
     "foreign": (2207, ("advertise", "10.9.8.7")),
 }
-CURL_MODES: Mapping[str, tuple[str, ...]] = {
-    "PASV": ("--ftp-pasv", "--disable-epsv"),
-    "EPSV": ("--ftp-pasv",),
-    "PORT": ("--ftp-port", "-", "--disable-eprt"),
-    "EPRT": ("--ftp-port", "-"),
-}
 
 real_servers = pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib"])
-client_modes = pytest.mark.parametrize("mode", ["passive", "active"])
 
 
 def files(family: Family) -> str:
-    ports = [*PORTS.values(), *(script[0] for script in SCRIPTS.values())]
+    ports = [*SERVERS.values(), *(script[0] for script in SCRIPTS.values())]
     lines = ['scheduler = "rr"', 'helpers = ["ftp"]']
     return "\n".join(family.service(f"ftp{port}-", port, lines, servers=f"1:{port} 2:{port}") for port in ports)
 
@@ -58,16 +52,24 @@ class Ground:
     def __init__(self, lab: Lab, roots: list[Path]) -> None:
         self.lab = lab
         self.roots = roots
-        self.digests = {hashlib.sha256((root / "data.bin").read_bytes()).hexdigest() for root in roots}
-        self.names = {(root / "who.txt").read_text() for root in roots}
+        self.names = {(root / WHO).read_text() for root in roots}
         self.director: RunningDirector
 
     def session(self, family: Family, port: int, *arguments: str) -> Any:
         command: list[str | Path] = [sys.executable, HERE / "ftp_session.py", family.vip, str(port), *arguments]
         return json.loads(self.lab.client.run(command, check=True, timeout=120).stdout)
 
-    def uploaded(self, name: str) -> list[bytes]:
-        return [(root / name).read_bytes() for root in self.roots if (root / name).exists()]
+    def run(self, client: str, errand: Errand) -> str:
+        """Send a client on its errand; returns the real server that served it, if all went well."""
+        errand.folder.mkdir()
+        (errand.folder / errand.upload).write_bytes(os.urandom(70_000))
+        said = CLIENTS[client](errand)
+        assert f"> {errand.mode}" in said, f"{client} did not say {errand.mode}: {said}"
+        assert WHO in [line.rpartition("/")[2] for line in errand.listing.read_text().split()]
+        [root] = [root for root in self.roots if (root / errand.upload).exists()]
+        assert (root / errand.upload).read_bytes() == (errand.folder / errand.upload).read_bytes()
+        assert (root / FILE).read_bytes() == errand.fetched.read_bytes(), "data came from another real server"
+        return (root / WHO).read_text()
 
 
 @pytest.fixture(scope="module")
@@ -88,95 +90,52 @@ def ground(shared_lab: Lab) -> Iterator[Ground]:
 
 
 def servers(host: Host, root: Path) -> list[FtpServer]:
+    at = SERVERS
+    pro, pure = UNPACKED / "proftpd-core/usr/sbin/proftpd", UNPACKED / "pure-ftpd/usr/sbin/pure-ftpd"
     return [
-        Vsftpd(host, PORTS["vsftpd"], root=root, writable=True),
-        Pyftpdlib(host, PORTS["pyftpdlib"], root=root, writable=True, passive_ports=(51000, 51999)),
-        Pyftpdlib(host, PORTS["tls"], root=root, tls=True, passive_ports=(52000, 52999)),
+        Vsftpd(host, at["vsftpd"], root=root, writable=True),
+        Pyftpdlib(host, at["pyftpdlib"], root=root, writable=True, passive_ports=(51000, 51999)),
+        Proftpd(host, at["proftpd"], root=root, writable=True, passive_ports=(53000, 53999), program=pro),
+        PureFtpd(host, at["pure-ftpd"], root=root, writable=True, passive_ports=(54000, 54999), program=pure),
     ]
 
 
 def fill(root: Path, number: int) -> Path:
     root.mkdir()
-    (root / "data.bin").write_bytes(os.urandom(300_000 + number))
-    (root / "who.txt").write_text(f"server{number}")
+    (root / FILE).write_bytes(os.urandom(90_000 + number))
+    (root / WHO).write_text(f"server{number}")
     return root
 
 
-def curl_options(family: Family, mode: str) -> tuple[str, ...]:
-    # Without the first, curl ignores the address in the 227 reply, and with it a wrong one.
-    return ("--no-ftp-skip-pasv-ip", *CURL_MODES[mode], "--ftp-method", "nocwd")
-
-
-@real_servers
 @pytest.mark.parametrize(
-    ("family", "mode"),
-    [(family, mode) for family in (IPV4, Family(6)) for mode in CURL_MODES if family.version == 4 or mode[0] == "E"],
-    ids=lambda value: value if isinstance(value, str) else f"ipv{value.version}",
+    ("client", "family", "mode"),
+    list(cases()),
+    ids=lambda value: f"ipv{value.version}" if isinstance(value, Family) else value,
 )
-def test_curl_lists_downloads_and_uploads(
-    ground: Ground, server: str, family: Family, mode: str, tmp_path: Path
+def test_client_lists_downloads_and_uploads_at_every_server(
+    ground: Ground, client: str, family: Family, mode: str, tmp_path: Path
 ) -> None:
-    options = curl_options(family, mode)
-    url = family.url(scheme="ftp", port=PORTS[server])
-    said = [curl(ground.lab.client, "-v", *options, f"{url}data.bin", "-o", tmp_path / str(n)) for n in range(2)]
-    assert [done.returncode for done in said] == [0, 0], said
-    assert {hashlib.sha256((tmp_path / str(n)).read_bytes()).hexdigest() for n in range(2)} == ground.digests
-    assert all(f"> {mode}" in done.stderr for done in said)
-    assert "who.txt" in curl(ground.lab.client, *options, "--list-only", url, check=True).stdout.split()
-    name = f"curl-{server}-{mode}-{family.version}"
-    (tmp_path / name).write_bytes(os.urandom(200_000))
-    curl(ground.lab.client, *options, "-T", tmp_path / name, url, check=True)
-    assert ground.uploaded(name) == [(tmp_path / name).read_bytes()]
+    def twice(server: str) -> list[str]:
+        names = [f"{client}-{server}-{mode}-{family.version}-{number}" for number in range(2)]
+        return sorted(ground.run(client, errand(name, server)) for name in names)
 
+    def errand(name: str, server: str) -> Errand:
+        return Errand(ground.lab.client, family, SERVERS[server], mode, tmp_path / name, name)
 
-@real_servers
-@client_modes
-@both_families
-def test_lftp_lists_downloads_and_uploads(
-    ground: Ground, server: str, mode: str, family: Family, tmp_path: Path
-) -> None:
-    name = f"lftp-{server}-{mode}-{family.version}"
-    (tmp_path / name).write_bytes(os.urandom(200_000))
-    script = [
-        "set net:max-retries 1; set net:timeout 30; set ftp:fix-pasv-address no; set ftp:prefer-epsv no",
-        f"set ftp:passive-mode {'yes' if mode == 'passive' else 'no'}",
-        f"open -u anonymous,lftp {family.url(scheme='ftp', port=PORTS[server])}",
-        f"cls -1; get data.bin -o {tmp_path / 'down'}; put {tmp_path / name}",
-    ]
-    home = os.environ | {"HOME": str(tmp_path)}
-    done = ground.lab.client.run(["lftp", "-c", "; ".join(script)], env=home, check=True)
-    assert "who.txt" in done.stdout.split()
-    assert hashlib.sha256((tmp_path / "down").read_bytes()).hexdigest() in ground.digests
-    assert ground.uploaded(name) == [(tmp_path / name).read_bytes()]
-
-
-@real_servers
-@client_modes
-@both_families
-def test_data_comes_from_the_server_of_the_control_connection(
-    ground: Ground, server: str, mode: str, family: Family
-) -> None:
-    sizes = {(root / "data.bin").stat().st_size: root for root in ground.roots}
-    names = [f"ftplib-{server}-{mode}-{family.version}-{number}" for number in range(2)]
-    tours = [ground.session(family, PORTS[server], "tour", mode, name) for name in names]
-    assert {tour["size"] for tour in tours} == set(sizes)  # asked for on the control connection
-    for tour, name in zip(tours, names, strict=True):
-        root = sizes[tour["size"]]
-        assert tour["digests"] == [hashlib.sha256((root / "data.bin").read_bytes()).hexdigest()]
-        assert {"who.txt", "data.bin"} <= set(tour["names"])
-        assert tour["upload"]
-        assert (root / name).exists()
+    with ThreadPoolExecutor(len(SERVERS)) as pool:
+        served = dict(zip(SERVERS, pool.map(twice, SERVERS), strict=True))
+    assert served == {server: ["server1", "server2"] for server in SERVERS}
 
 
 @real_servers
 def test_227_reply_names_the_vip(ground: Ground, server: str) -> None:
-    assert f"({Lab.vip.replace('.', ',')}," in ground.session(IPV4, PORTS[server], "passive_text")
+    assert f"({Lab.vip.replace('.', ',')}," in ground.session(IPV4, SERVERS[server], "passive_text")
 
 
 @real_servers
 @both_families
 def test_fifty_passive_transfers_in_one_session_and_commands_after(ground: Ground, server: str, family: Family) -> None:
-    done = ground.session(family, PORTS[server], "many", "50")
+    done = ground.session(family, SERVERS[server], "many", "50")
     assert done["contents"] in (["server1"], ["server2"])
     assert done["pwd"].startswith("/")
     assert done["noop"].startswith("200")
@@ -213,7 +172,7 @@ def test_server_that_names_the_vip_itself_is_reached(ground: Ground) -> None:
 
 @both_families
 def test_active_command_split_at_any_octet_is_understood(ground: Ground, family: Family) -> None:
-    done = ground.session(family, PORTS["pyftpdlib"], "chopped")
+    done = ground.session(family, SERVERS["pyftpdlib"], "chopped")
     assert done["contents"] in (["server1"], ["server2"])
     assert done["cuts"] > 20
 
@@ -227,23 +186,14 @@ def test_foreign_address_in_a_reply_is_not_followed(ground: Ground) -> None:
 @real_servers
 @pytest.mark.parametrize("command", ["PORT 10,9,8,7,100,1", "EPRT |1|10.9.8.7|25601|"])
 def test_bounce_attempt_is_refused_and_logged(ground: Ground, server: str, command: str) -> None:
-    [reply] = ground.session(IPV4, PORTS[server], "say", command)
+    [reply] = ground.session(IPV4, SERVERS[server], "say", command)
     assert reply.startswith("5"), "the real server refuses it as well"
-    wanted = f"ftp: ftp{PORTS[server]}-4 {ground.lab.client.v4}:"
+    wanted = f"ftp: ftp{SERVERS[server]}-4 {ground.lab.client.v4}:"
     problem = f"{command[:4]} names 10.9.8.7:25601 but the client is {ground.lab.client.v4} (bounce attempt)"
     wait_until(lambda: any(wanted in line and problem in line for line in ground.director.log().splitlines()))
 
 
 def test_privileged_port_of_the_client_is_refused_and_logged(ground: Ground) -> None:
     numbers = ground.lab.client.v4.replace(".", ",")
-    ground.session(IPV4, PORTS["vsftpd"], "say", f"PORT {numbers},0,80")
+    ground.session(IPV4, SERVERS["vsftpd"], "say", f"PORT {numbers},0,80")
     wait_until(lambda: "PORT names port 80, below 1024" in ground.director.log())
-
-
-@both_families
-def test_session_under_tls_goes_on_unread(ground: Ground, family: Family) -> None:
-    url = family.url("/data.bin", scheme="ftp", port=PORTS["tls"])
-    done = curl(ground.lab.client, "-v", "-k", "--ssl-reqd", "--head", url, check=True)
-    assert "SSL connection using" in done.stderr
-    assert done.stdout.startswith("Last-Modified:")
-    assert "Content-Length: 30000" in done.stdout

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
+import json
+from ipaddress import ip_address
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from nat_lb_ftp import Ftp, FtpOptions, nat_lb_register_helpers
 CLIENT, VIRTUAL, REAL = "203.0.113.10", "203.0.113.100", "10.77.0.11"
 CLIENT6, VIRTUAL6, REAL6 = "2001:db8::10", "2001:db8::100", "fd00::11"
 ASKED = b"PASV\r\n"
+OBSOLETE = "is not supported; the client has to use PORT, PASV, EPRT or EPSV"
+ANOTHER = "names {} but the real server is 10.77.0.11 (own_addresses may list others)".format
 
 
 class Dialogue(Recording):
@@ -23,7 +26,7 @@ class Dialogue(Recording):
 
     def __init__(self, client: str = CLIENT, virtual: str = VIRTUAL, real: str = REAL, **options: Any) -> None:
         super().__init__(Peers(endpoint(client, 40000), endpoint(virtual, 21), endpoint(real, 21)))
-        self.ftp = Ftp(self.peers, FtpOptions(**options) if options else None)
+        self.ftp = Ftp(self.peers, FtpOptions.model_validate_json(json.dumps(options)) if options else None)
 
     def edits(self, line: bytes, direction: Direction) -> list[Edit]:
         return self.shows(self.ftp, line, direction)
@@ -79,22 +82,42 @@ def test_extended_active_command_works_over_version_six(dialogue6: Dialogue) -> 
     assert (dialogue6.to_client, dialogue6.refused) == (["[2001:db8::10]:40000"], [])
 
 
+BOUNCE = "names {} but the client is 203.0.113.10 (bounce attempt)".format
+
+
 @pytest.mark.parametrize(
-    ("command", "problem"),
+    ("command", "problem", "kind"),
     [
-        (b"PORT 10,0,0,9,15,160\r\n", "PORT names 10.0.0.9:4000 but the client is 203.0.113.10 (bounce attempt)"),
-        (b"EPRT |1|10.77.0.11|4000|\r\n", "EPRT names 10.77.0.11:4000 but the client is 203.0.113.10 (bounce attempt)"),
-        (b"EPRT |2|fd00::1|4000|\r\n", "EPRT names [fd00::1]:4000 but the client is 203.0.113.10 (bounce attempt)"),
-        (b"PORT 203,0,113,10,0,80\r\n", "PORT names port 80, below 1024"),
-        (b"PORT 203,0,113,10,0,0\r\n", "PORT names port 0, below 1024"),
-        (b"EPRT |1|203.0.113.10|1023|\r\n", "EPRT names port 1023, below 1024"),
-        (b"PORT 203,0,113,10,300,20\r\n", "PORT has a number above 255: '203,0,113,10,300,20'"),
-        (b"PORT\r\n", "PORT without six numbers: ''"),
+        (b"PORT 10,0,0,9,15,160\r\n", "PORT " + BOUNCE("10.0.0.9:4000"), "bounce attempt"),
+        (b"PORT 203,0,113,100,15,160\r\n", "PORT " + BOUNCE("203.0.113.100:4000"), "bounce attempt"),
+        (b"PORT 127,0,0,1,15,160\r\n", "PORT " + BOUNCE("127.0.0.1:4000"), "bounce attempt"),
+        (b"PORT 0,0,0,0,15,160\r\n", "PORT " + BOUNCE("0.0.0.0:4000"), "bounce attempt"),
+        (b"PORT 10,0,0,9,0,80\r\n", "PORT " + BOUNCE("10.0.0.9:80"), "bounce attempt"),
+        (b"EPRT |1|10.77.0.11|4000|\r\n", "EPRT " + BOUNCE("10.77.0.11:4000"), "bounce attempt"),
+        (b"EPRT |2|fd00::1|4000|\r\n", "EPRT " + BOUNCE("[fd00::1]:4000"), "bounce attempt"),
+        (b"EPRT |2|::ffff:203.0.113.10|4000|\r\n", "EPRT " + BOUNCE("[::ffff:cb00:710a]:4000"), "bounce attempt"),
+        (b"PORT 203,0,113,10,0,80\r\n", "PORT names port 80, below 1024", "privileged port"),
+        (b"PORT 203,0,113,10,0,0\r\n", "PORT names port 0, below 1024", "privileged port"),
+        (b"EPRT |1|203.0.113.10|1023|\r\n", "EPRT names port 1023, below 1024", "privileged port"),
+        (b"EPRT |1|203.0.113.10|0|\r\n", "EPRT names port 0, below 1024", "privileged port"),
+        (b"PORT 203,0,113,10,300,20\r\n", "PORT has a number above 255: '203,0,113,10,300,20'", "malformed"),
+        (b"PORT\r\n", "PORT without six numbers: ''", "malformed"),
+        (b"PORT 203,0,113,10,156,64\0\r\n", r"PORT without six numbers: '203,0,113,10,156,64\x00'", "malformed"),
+        (b"LPRT 4,4,203,0,113,10,2,156,64\r\n", f"LPRT {OBSOLETE}", "unsupported"),
+        (b"lpsv\r\n", f"LPSV {OBSOLETE}", "unsupported"),
     ],
 )
-def test_active_commands_that_abuse_the_server_are_refused(dialogue: Dialogue, command: bytes, problem: str) -> None:
+def test_active_commands_that_abuse_the_server_are_refused(
+    dialogue: Dialogue, command: bytes, problem: str, kind: str
+) -> None:
     dialogue.client(command)
-    assert (dialogue.to_client, dialogue.refused) == ([], [problem])
+    assert (dialogue.to_client, dialogue.refused, dialogue.kinds) == ([], [problem], [kind])
+
+
+def test_family_that_is_not_the_connection_s_is_refused(dialogue6: Dialogue) -> None:
+    dialogue6.client(b"PORT 203,0,113,10,156,64\r\n")
+    assert dialogue6.to_client == []
+    assert dialogue6.refused == ["PORT names 203.0.113.10:40000 but the client is 2001:db8::10 (bounce attempt)"]
 
 
 @pytest.mark.parametrize(
@@ -141,47 +164,45 @@ def test_extended_passive_works_over_version_six(dialogue6: Dialogue, reply: byt
 
 
 @pytest.mark.parametrize(
-    ("reply", "problem"),
+    ("reply", "problem", "kind"),
     [
-        (
-            b"227 (10,77,0,12,4,210)\r\n",
-            "227 names 10.77.0.12:1234 but the real server is 10.77.0.11 (own_addresses may list others)",
-        ),
-        (
-            b"227 (0,0,0,0,4,210)\r\n",
-            "227 names 0.0.0.0:1234 but the real server is 10.77.0.11 (own_addresses may list others)",
-        ),
-        (b"227 (10,77,0,11,0,80)\r\n", "227 names port 80, below 1024"),
-        (b"227 (10,77,0,11,0,0)\r\n", "227 names port 0, below 1024"),
-        (b"227 (10,77,0,11,256,1)\r\n", "227 has a number above 255: '10,77,0,11,256,1'"),
-        (b"227 Entering Passive Mode\r\n", "227 without six numbers: '227 Entering Passive Mode'"),
+        (b"227 (10,77,0,12,4,210)\r\n", f"227 {ANOTHER('10.77.0.12:1234')}", "foreign address"),
+        (b"227 (0,0,0,0,4,210)\r\n", f"227 {ANOTHER('0.0.0.0:1234')}", "foreign address"),
+        (b"227 (203,0,113,10,4,210)\r\n", f"227 {ANOTHER('203.0.113.10:1234')}", "foreign address"),
+        (b"227 (10,77,0,11,0,80)\r\n", "227 names port 80, below 1024", "privileged port"),
+        (b"227 (10,77,0,11,0,0)\r\n", "227 names port 0, below 1024", "privileged port"),
+        (b"227 (10,77,0,11,256,1)\r\n", "227 has a number above 255: '10,77,0,11,256,1'", "malformed"),
+        (b"227 Entering Passive Mode\r\n", "227 without six numbers: '227 Entering Passive Mode'", "malformed"),
     ],
 )
-def test_passive_replies_to_nowhere_good_pass_unchanged(dialogue: Dialogue, reply: bytes, problem: str) -> None:
+def test_passive_replies_to_nowhere_good_pass_unchanged(
+    dialogue: Dialogue, reply: bytes, problem: str, kind: str
+) -> None:
     assert dialogue.client(ASKED).server(reply) == reply
-    assert (dialogue.to_real, dialogue.refused) == ([], [problem])
+    assert (dialogue.to_real, dialogue.refused, dialogue.kinds) == ([], [problem], [kind])
 
 
 @pytest.mark.parametrize(
-    ("reply", "problem"),
+    ("reply", "problem", "kind"),
     [
-        (b"229 (|||80|)\r\n", "229 names port 80, below 1024"),
-        (b"229 (|||99999|)\r\n", "229 names port 99999, which does not exist"),
-        (
-            b"229 (|1|10.77.0.12|1234|)\r\n",
-            "229 names 10.77.0.12:1234 but the real server is 10.77.0.11 (own_addresses may list others)",
-        ),
+        (b"229 (|||80|)\r\n", "229 names port 80, below 1024", "privileged port"),
+        (b"229 (|||0|)\r\n", "229 names port 0, below 1024", "privileged port"),
+        (b"229 (|||99999|)\r\n", "229 names port 99999, which does not exist", "malformed"),
+        (b"229 (|1|10.77.0.12|1234|)\r\n", f"229 {ANOTHER('10.77.0.12:1234')}", "foreign address"),
     ],
 )
-def test_extended_replies_to_nowhere_good_pass_unchanged(dialogue: Dialogue, reply: bytes, problem: str) -> None:
+def test_extended_replies_to_nowhere_good_pass_unchanged(
+    dialogue: Dialogue, reply: bytes, problem: str, kind: str
+) -> None:
     assert dialogue.client(b"EPSV\r\n").server(reply) == reply
-    assert (dialogue.to_real, dialogue.refused) == ([], [problem])
+    assert (dialogue.to_real, dialogue.refused, dialogue.kinds) == ([], [problem], [kind])
 
 
 def test_passive_reply_over_version_six_is_refused(dialogue6: Dialogue) -> None:
     reply = b"227 (10,77,0,11,4,210)\r\n"
     assert dialogue6.client(ASKED).server(reply) == reply
-    assert dialogue6.refused == ["227 cannot name an endpoint of an IPv6 connection; the client has to use EPSV"]
+    assert dialogue6.refused == ["227 cannot name an endpoint of an IPv6 connection; EPSV can"]
+    assert dialogue6.kinds == ["wrong family"]
 
 
 @pytest.mark.parametrize(
@@ -197,7 +218,7 @@ def test_replies_that_nobody_asked_for_open_nothing(
     dialogue: Dialogue, asked: tuple[bytes, ...], reply: bytes, problem: str
 ) -> None:
     assert dialogue.client(*asked).server(reply) == reply
-    assert (dialogue.to_real, dialogue.refused) == ([], [problem])
+    assert (dialogue.to_real, dialogue.refused, dialogue.kinds) == ([], [problem], ["unasked reply"])
 
 
 def test_one_passive_command_is_answered_only_once(dialogue: Dialogue) -> None:
@@ -260,27 +281,67 @@ def test_passive_line_inside_another_reply_is_text(dialogue: Dialogue) -> None:
     assert (dialogue.to_real, dialogue.refused) == ([], [])
 
 
+TLS: dict[str, Any] = {"passive_ports": {REAL: "50000-50099", "10.77.0.12": "50100-50199"}}
+HELLO = b"\x16\x03\x01\x02\x00\x01\n\x01\xfc"
+
+
 @pytest.mark.parametrize("command", [b"AUTH TLS\r\n", b"auth ssl\r\n", b"AUTH TLS-C\r\n", b"Auth tls-p\r\n"])
 @pytest.mark.parametrize("reply", [b"234 Proceed\r\n", b"334 [SSL Auth OK]\r\n"])
-def test_helper_leaves_when_encryption_begins(dialogue: Dialogue, command: bytes, reply: bytes) -> None:
-    dialogue.client(command)
-    assert not dialogue.stopped
+def test_encryption_opens_the_real_server_s_own_range(command: bytes, reply: bytes) -> None:
+    dialogue = Dialogue(**TLS).client(command)
+    assert (dialogue.ranges, dialogue.stopped) == ([], False)
     assert dialogue.server(reply) == reply
-    assert dialogue.stopped
+    assert (dialogue.ranges, dialogue.stopped, dialogue.refused) == ([range(50000, 50100)], True, [])
+
+
+@pytest.mark.parametrize("options", [{}, {"passive_ports": {"10.77.0.12": "50100-50199"}}])
+def test_encryption_without_a_range_is_logged_once(options: dict[str, Any]) -> None:
+    dialogue = Dialogue(**options).client(b"AUTH TLS\r\n")
+    dialogue.server(b"234 Proceed\r\n")
+    assert (dialogue.ranges, dialogue.stopped, dialogue.kinds) == ([], True, ["encrypted"])
+    assert dialogue.refused == [
+        "encrypted, and passive_ports has no range for 10.77.0.11: passive data connections cannot be expected"
+    ]
 
 
 @pytest.mark.parametrize(
     ("command", "reply"),
     [
         (b"AUTH TLS\r\n", b"530 Please login first\r\n"),
+        (b"AUTH TLS\r\n", b"431 Need a certificate\r\n"),
         (b"AUTH TLS\r\n", b"234-not yet\r\n"),
         (b"AUTH GSSAPI\r\n", b"334 go on\r\n"),
         (b"HELP\r\n", b"234 out of the blue\r\n"),
+        (b"STAT\r\n", b"213-234 in a listing\r\n234 too\r\n"),
     ],
 )
-def test_helper_stays_when_encryption_is_refused(dialogue: Dialogue, command: bytes, reply: bytes) -> None:
-    dialogue.client(command).server(reply)
-    assert not dialogue.stopped
+def test_encryption_that_is_refused_opens_nothing(command: bytes, reply: bytes) -> None:
+    dialogue = Dialogue(**TLS).client(command)
+    dialogue.server(*reply.splitlines(keepends=True))
+    assert (dialogue.ranges, dialogue.stopped, dialogue.refused) == ([], False, [])
+
+
+def test_session_that_begins_with_encryption_opens_the_range_when_the_server_answers_in_kind() -> None:
+    dialogue = Dialogue(**TLS)
+    assert dialogue.ftp.frame(HELLO, Direction.ORIGINAL) == len(HELLO)
+    assert dialogue.client(HELLO).ranges == []
+    assert dialogue.ftp.frame(HELLO, Direction.REPLY) == len(HELLO)
+    assert dialogue.server(HELLO) == HELLO
+    assert (dialogue.ranges, dialogue.stopped, dialogue.refused) == ([range(50000, 50100)], True, [])
+
+
+@pytest.mark.parametrize(
+    ("client", "server"),
+    [(HELLO, b"220 ready\r\n"), (b"USER x\r\n", HELLO), (b"", HELLO), (b"USER x\r\n" + HELLO, b"")],
+)
+def test_encryption_that_only_one_end_speaks_opens_nothing(client: bytes, server: bytes) -> None:
+    dialogue = Dialogue(**TLS)
+    for data, direction in (client, Direction.ORIGINAL), (server, Direction.REPLY):
+        while data:
+            size = dialogue.ftp.frame(data, direction) or len(data)
+            assert dialogue.edits(data[:size], direction) == []
+            data = data[size:]
+    assert (dialogue.ranges, dialogue.stopped) == ([], False)
 
 
 def test_refused_encryption_leaves_passive_mode_working(dialogue: Dialogue) -> None:
@@ -293,6 +354,7 @@ def test_expectation_that_the_director_refuses_is_passed_on_unchanged(dialogue: 
     reply = b"227 (10,77,0,11,4,210)\r\n"
     assert dialogue.client(ASKED, b"PORT 203,0,113,10,156,64\r\n").server(reply) == reply
     assert dialogue.refused == ["no public port is free", "no public port is free"]
+    assert dialogue.kinds == ["no free port", "no free port"]
 
 
 @pytest.mark.parametrize(
@@ -330,7 +392,7 @@ def test_only_what_may_become_an_edited_line_is_held(
 
 
 def test_further_own_addresses_mean_the_same_real_server() -> None:
-    dialogue = Dialogue(own_addresses=(IPv4Address("198.51.100.7"),))
+    dialogue = Dialogue(own_addresses=["198.51.100.7"])
     dialogue.client(ASKED)
     assert dialogue.server(b"227 (198,51,100,7,4,210)\r\n") == b"227 (203,0,113,100,4,210)\r\n"
     assert (dialogue.to_real, dialogue.refused) == (["10.77.0.11:1234"], [])
@@ -342,17 +404,20 @@ def test_lowest_port_of_a_data_connection_can_be_set() -> None:
     assert (dialogue.to_client, dialogue.refused) == (["203.0.113.10:20"], ["PORT names port 19, below 20"])
 
 
-@pytest.mark.parametrize(
-    "table", ['{"minimum_port": 0}', '{"minimum_port": 70000}', '{"own_addresses": ["here"]}', '{"loose": true}']
-)
-def test_options_that_make_no_sense_are_refused(table: str) -> None:
-    with pytest.raises(ValueError, match="validation error"):
-        FtpOptions.model_validate_json(table)
+def test_data_connection_is_the_client_s_unless_foreign_clients_are_let_in() -> None:
+    for foreign in False, True:
+        dialogue = Dialogue(foreign_clients=foreign).client(ASKED)
+        dialogue.server(b"227 (10,77,0,11,4,210)\r\n")
+        assert [terms.any_client for terms in dialogue.terms] == [foreign]
 
 
 def test_plugin_offers_the_helper_by_name() -> None:
     assert list(nat_lb_register_helpers()) == [Ftp]
-    assert (Ftp.name, Ftp.protocol, Ftp.ports, Ftp.most_expectations) == ("ftp", "tcp", (21,), 1)
+    assert (Ftp.name, Ftp.protocol, Ftp.ports) == ("ftp", "tcp", (21,))
+
+
+def test_one_data_connection_is_expected_for_five_minutes() -> None:
+    assert (Ftp.most_expectations, Ftp.expectation_timeout, Ftp.longest_message) == (1, 300.0, 4096)
 
 
 NUMBERS = st.sampled_from([REAL, VIRTUAL, CLIENT, "10.77.0.12", "0.0.0.0"]).map(lambda text: text.replace(".", ","))

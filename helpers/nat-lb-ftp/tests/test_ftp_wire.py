@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nat_lb.api import Endpoint
+from nat_lb.api import Endpoint, Refusal
 from nat_lb_ftp.wire import (
-    RefusalError,
     find_extended,
     find_passive,
     parse_eprt,
@@ -64,9 +63,9 @@ def test_telnet_commands_before_the_text_are_measured(data: bytes, length: int) 
     ],
 )
 def test_port_arguments_that_say_no_endpoint_are_refused(argument: bytes, problem: str) -> None:
-    with pytest.raises(RefusalError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse_port(argument)
-    assert str(caught.value) == problem
+    assert (str(caught.value), caught.value.kind) == (problem, "malformed")
 
 
 @pytest.mark.parametrize("argument", [b"10,0,0,1,4,5", b"010,000,0,01,004,05"])
@@ -119,9 +118,9 @@ def test_eprt_reads_internet_protocol_version_six(argument: bytes) -> None:
     ],
 )
 def test_eprt_arguments_that_say_no_endpoint_are_refused(argument: bytes, problem: str) -> None:
-    with pytest.raises(RefusalError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse_eprt(argument)
-    assert str(caught.value) == problem
+    assert (str(caught.value), caught.value.kind) == (problem, "malformed")
 
 
 @pytest.mark.parametrize(
@@ -151,9 +150,9 @@ def test_extended_replies_are_read_with_their_delimiter(line: bytes, address: st
     ],
 )
 def test_extended_replies_without_a_port_are_refused(line: bytes, problem: str) -> None:
-    with pytest.raises(RefusalError) as caught:
+    with pytest.raises(Refusal) as caught:
         find_extended(line, 3)
-    assert str(caught.value) == problem
+    assert (str(caught.value), caught.value.kind) == (problem, "malformed")
 
 
 @given(st.ip_addresses(v=4), st.integers(0, 0xFFFF))

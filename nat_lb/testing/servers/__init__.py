@@ -14,6 +14,7 @@ from __future__ import annotations
 from nat_lb.testing.servers.base import Server
 from nat_lb.testing.servers.dns import Dnsmasq
 from nat_lb.testing.servers.ftp import Pyftpdlib, Vsftpd
+from nat_lb.testing.servers.ftp_others import Proftpd, PureFtpd
 from nat_lb.testing.servers.web import Nginx
 
-__all__ = ["Dnsmasq", "Nginx", "Pyftpdlib", "Server", "Vsftpd"]
+__all__ = ["Dnsmasq", "Nginx", "Proftpd", "PureFtpd", "Pyftpdlib", "Server", "Vsftpd"]

@@ -24,7 +24,7 @@ class Server(ABC):
     `directory` is its own and goes with the lab; `log()` is what it wrote.
     """
 
-    program: ClassVar[str]
+    program: str  # a name to look for, or a path
     package: ClassVar[str]
     protocols: ClassVar[tuple[str, ...]] = ("tcp",)
 

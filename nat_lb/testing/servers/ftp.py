@@ -43,7 +43,10 @@ secure_chroot_dir={directory}/empty
 
 
 class FtpServer(Server):
-    """What both have: a root folder, whether it can be written, and the range of passive ports."""
+    """What all have: a root folder, whether it can be written, and the range of passive ports.
+
+    `program` is a path, if the server is not to be looked for where programs are installed.
+    """
 
     def __init__(
         self,
@@ -53,8 +56,10 @@ class FtpServer(Server):
         root: Path | None = None,
         writable: bool = False,
         passive_ports: tuple[int, int] = (50000, 50999),
+        program: str | Path = "",
     ) -> None:
         super().__init__(host, port)
+        self.program = str(program) or self.program
         self.root = root or self.directory / "files"
         self.writable = writable
         self.passive_ports = passive_ports

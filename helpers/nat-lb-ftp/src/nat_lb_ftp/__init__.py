@@ -14,38 +14,25 @@ Both are ways to make somebody else connect somewhere.  So PORT must name the cl
 227 the real server itself or the virtual address, and ports below 1024 are refused.  A reply counts only if the client
 asked for it, and only its last line.
 
-After AUTH TLS succeeds (RFC 4217) nothing can be read any more, and the helper leaves the connection.
+*Encrypted*: after AUTH TLS succeeds (RFC 4217), or when both ends begin with TLS, nothing can be read any more, and the
+helper leaves the connection. If the real server's passive ports are known beforehand, they are open to this client for
+as long as the connection lasts: the same ports at the virtual address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import IPv4Address
 from typing import Any
 
-from pydantic import Field
-
-from nat_lb.api import Address, Direction, Edit, Endpoint, ExpectationRefused, Helper, Message, Options, Peers, hookimpl
+from nat_lb.api import Address, Config, Direction, Edit, Endpoint, Helper, Message, Peers, Refusal, hookimpl
 from nat_lb_ftp.dialogue import Commands, Replies, classify
-from nat_lb_ftp.wire import (
-    RefusalError,
-    find_extended,
-    find_passive,
-    parse_eprt,
-    parse_port,
-    split_command,
-    write_six,
-)
+from nat_lb_ftp.options import FtpOptions, objections
+from nat_lb_ftp.wire import find_extended, find_passive, parse_eprt, parse_port, split_command, write_six
 
+__all__ = ["Ftp", "FtpOptions"]
 
-class FtpOptions(Options):
-    """The table [service.helper_options.ftp]."""
-
-    own_addresses: tuple[IPv4Address, ...] = Field(
-        default=(),
-        description="Addresses that a 227 may name besides the real server's own. The real server itself is meant.",
-    )
-    minimum_port: int = Field(default=1024, ge=1, le=65535, description="The lowest port of a data connection.")
+HANDSHAKE = b"\x16"  # the first octet of TLS (RFC 8446 §5.1); no command begins with it
+UNSUPPORTED = frozenset({"LPRT", "LPSV"})  # RFC 1639, which RFC 2428 made obsolete
 
 
 class Ftp(Helper):
@@ -57,12 +44,21 @@ class Ftp(Helper):
     options = FtpOptions
     longest_message = 4096
     most_expectations = 1
+    expectation_timeout = 300.0
 
     def __init__(self, peers: Peers, options: Any = None) -> None:
         super().__init__(peers, options or FtpOptions())
         self._commands = Commands()
         self._replies = Replies()
         self._passed = b""  # the beginning of a line that passed before anybody waited for it
+        self._spoken = [False, False]  # by direction
+        self._implicit = False  # the client began with TLS
+
+    def frame(self, data: bytes, direction: Direction) -> int:
+        """Return the length of the first line; where one end begins with TLS, of all that is there."""
+        if not self._spoken[direction] and data.startswith(HANDSHAKE):
+            return len(data)
+        return super().frame(data, direction)
 
     def holds(self, tail: bytes, direction: Direction) -> bool:
         """Hold only what can become an awaited 227 or 229 line, so that no other text is delayed."""
@@ -75,11 +71,17 @@ class Ftp(Helper):
 
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Expect what a command or reply announces; only replies are edited."""
-        try:
-            return self._command(message) if message.from_client else self._reply(message)
-        except (RefusalError, ExpectationRefused) as reason:
-            message.refuse(str(reason))
+        first = not self._spoken[message.direction]
+        self._spoken[message.direction] = True
+        if first and message.data.startswith(HANDSHAKE):
+            return self._handshake(message)
+        return self._command(message) if message.from_client else self._reply(message)
+
+    def _handshake(self, message: Message) -> Iterable[Edit]:
+        if message.from_client:
+            self._implicit = True
             return ()
+        return self._encrypt(message) if self._implicit else ()
 
     def _command(self, message: Message) -> Iterable[Edit]:
         verb, argument = split_command(message.data)
@@ -89,12 +91,14 @@ class Ftp(Helper):
             self._expect_server(message, verb, parse_port(argument))
         elif verb == "EPRT":
             self._expect_server(message, verb, parse_eprt(argument))
+        elif verb in UNSUPPORTED:
+            raise Refusal(f"{verb} is not supported; the client has to use PORT, PASV, EPRT or EPSV", "unsupported")
         return ()
 
     def _expect_server(self, message: Message, verb: str, endpoint: Endpoint) -> None:
         client = self.peers.client.address
         if endpoint.address != client:
-            raise RefusalError(f"{verb} names {endpoint} but the client is {client} (bounce attempt)")
+            raise Refusal(f"{verb} names {endpoint} but the client is {client} (bounce attempt)", "bounce attempt")
         self._check_port(verb, endpoint.port)
         message.expect_server(endpoint)
 
@@ -105,21 +109,33 @@ class Ftp(Helper):
         if not code:
             return ()
         awaited = self._commands.answered(code)
-        if code in ("227", "229") and not awaited:
-            raise RefusalError(f"{code} that no {'PASV' if code == '227' else 'EPSV'} asked for")
-        if code in ("227", "229") and began_early:
-            raise RefusalError(f"{code} began before {'PASV' if code == '227' else 'EPSV'} asked for it")
-        if code == "227":
-            return self._passive(message)
-        if code == "229":
-            return self._extended(message)
-        if awaited:  # AUTH
-            message.stop()
+        if code in ("227", "229"):
+            self._check_asked(code, awaited, began_early)
+            return self._passive(message) if code == "227" else self._extended(message)
+        return self._encrypt(message) if awaited else ()
+
+    def _check_asked(self, code: str, awaited: bool, began_early: bool) -> None:
+        question = "PASV" if code == "227" else "EPSV"
+        if not awaited:
+            raise Refusal(f"{code} that no {question} asked for", "unasked reply")
+        if began_early:
+            raise Refusal(f"{code} began before {question} asked for it", "unasked reply")
+
+    def _encrypt(self, message: Message) -> Iterable[Edit]:
+        """Open the real server's passive ports, if they are known: this is the last that can be read."""
+        real = self.peers.real.address
+        ports = self.settings.passive_ports.get(real)
+        if ports is None:
+            why = f"encrypted, and passive_ports has no range for {real}: passive data connections cannot be expected"
+            message.refuse(why, kind="encrypted")
+        else:
+            message.expect_range(ports)
+        message.stop()
         return ()
 
     def _passive(self, message: Message) -> Iterable[Edit]:
         if self.peers.real.address.version == 6:
-            raise RefusalError("227 cannot name an endpoint of an IPv6 connection; the client has to use EPSV")
+            raise Refusal("227 cannot name an endpoint of an IPv6 connection; EPSV can", "wrong family")
         endpoint, span = find_passive(message.data, message.data.index(b"227") + 3)
         public = self._expect_client(message, "227", endpoint.address, endpoint.port)
         return _edits(message.data, (span, write_six(public)))
@@ -133,15 +149,16 @@ class Ftp(Helper):
     def _expect_client(self, message: Message, code: str, address: Address, port: int) -> Endpoint:
         real = self.peers.real.address
         if address not in (real, self.peers.virtual.address, *self.settings.own_addresses):
-            raise RefusalError(
-                f"{code} names {Endpoint(address, port)} but the real server is {real} (own_addresses may list others)"
+            raise Refusal(
+                f"{code} names {Endpoint(address, port)} but the real server is {real} (own_addresses may list others)",
+                "foreign address",
             )
         self._check_port(code, port)
-        return message.expect_client(Endpoint(real, port))
+        return message.expect_client(Endpoint(real, port), any_client=self.settings.foreign_clients)
 
     def _check_port(self, word: str, port: int) -> None:
         if port < self.settings.minimum_port:
-            raise RefusalError(f"{word} names port {port}, below {self.settings.minimum_port}")
+            raise Refusal(f"{word} names port {port}, below {self.settings.minimum_port}", "privileged port")
 
 
 def _edits(data: bytes, *wanted: tuple[tuple[int, int], bytes]) -> list[Edit]:
@@ -153,3 +170,9 @@ def _edits(data: bytes, *wanted: tuple[tuple[int, int], bytes]) -> list[Edit]:
 def nat_lb_register_helpers() -> Iterable[type[Helper]]:
     """Offer `helpers = ["ftp"]` to services."""
     return [Ftp]
+
+
+@hookimpl
+def nat_lb_check_config(config: Config) -> Iterable[str]:
+    """Object to passive ports that do not fit the services."""
+    return objections(config)

@@ -1,6 +1,6 @@
 """How FTP writes addresses, and where in a line they stand.
 
-The law: a parser returns what the text says, whoever it names, or raises `RefusalError`; what may be done about it is
+The law: a parser returns what the text says, whoever it names, or raises `Refusal`; what may be done about it is
 decided elsewhere.  Numbers are ASCII digits in decimal, whatever zeros lead them.
 """
 
@@ -10,9 +10,10 @@ import re
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
 
-from nat_lb.api import Address, Endpoint
+from nat_lb.api import Address, Endpoint, Refusal
 
 _FAMILIES = {b"1": 4, b"2": 6}  # RFC 2428 §2: address family numbers
+MALFORMED = "malformed"  # the kind of refusal
 _SHOWN = 80  # octets of a peer's text that a log line repeats
 
 # Synch and interrupt go before ABOR (RFC 959 §4.1.3); a server may answer options in front of a reply (RFC 854).
@@ -20,10 +21,6 @@ _TELNET = re.compile(rb"(?:\xff[\xf1-\xfa]|\xff[\xfb-\xfe].)*", re.DOTALL)
 _SIX_NUMBERS = re.compile(rb"(?<!\d)(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9}),(\d{1,9})(?!\d)")
 _EPRT = re.compile(rb"([!-/:-~])([12])\1(\S{1,64}?)\1(\d{1,9})\1")
 _EPSV = re.compile(rb"\(([!-/:-~])[12]?\1(\S{0,64}?)\1(\d{1,9})\1\)")
-
-
-class RefusalError(ValueError):
-    """A message asks for a data connection that must not be; the text says for the log what is wrong."""
 
 
 class Found(NamedTuple):
@@ -53,7 +50,7 @@ def parse_port(argument: bytes) -> Endpoint:
     """Read `h1,h2,h3,h4,p1,p2`, the argument of PORT (RFC 959 §4.1.2)."""
     found = _SIX_NUMBERS.fullmatch(argument)
     if not found:
-        raise RefusalError(f"PORT without six numbers: {shown(argument)}")
+        raise Refusal(f"PORT without six numbers: {shown(argument)}", MALFORMED)
     return _endpoint("PORT", found)
 
 
@@ -64,7 +61,7 @@ def find_passive(line: bytes, start: int) -> tuple[Endpoint, tuple[int, int]]:
     """
     found = _SIX_NUMBERS.search(line, start)
     if not found:
-        raise RefusalError(f"227 without six numbers: {shown(line)}")
+        raise Refusal(f"227 without six numbers: {shown(line)}", MALFORMED)
     return _endpoint("227", found), found.span()
 
 
@@ -77,10 +74,10 @@ def parse_eprt(argument: bytes) -> Endpoint:
     """Read `|1|132.235.1.2|6275|`, the argument of EPRT, with any printable delimiter (RFC 2428 §2)."""
     found = _EPRT.fullmatch(argument)
     if not found:
-        raise RefusalError(f"EPRT is not |family|address|port|: {shown(argument)}")
+        raise Refusal(f"EPRT is not |family|address|port|: {shown(argument)}", MALFORMED)
     address = _address("EPRT", found[3])
     if address.version != _FAMILIES[found[2]]:
-        raise RefusalError(f"EPRT says family {found[2].decode()} but names {address}")
+        raise Refusal(f"EPRT says family {found[2].decode()} but names {address}", MALFORMED)
     return Endpoint(address, _port("EPRT", int(found[4])))
 
 
@@ -91,7 +88,7 @@ def find_extended(line: bytes, start: int) -> Found:
     """
     found = _EPSV.search(line, start)
     if not found:
-        raise RefusalError(f"229 without (|||port|): {shown(line)}")
+        raise Refusal(f"229 without (|||port|): {shown(line)}", MALFORMED)
     address = _address("229", found[2]) if found[2] else None
     return Found(address, _port("229", int(found[3])), found.span(2), found.span(3))
 
@@ -104,7 +101,7 @@ def shown(text: bytes) -> str:
 def _endpoint(word: str, found: re.Match[bytes]) -> Endpoint:
     numbers = [int(number) for number in found.groups()]
     if max(numbers) > 255:
-        raise RefusalError(f"{word} has a number above 255: {shown(found[0])}")
+        raise Refusal(f"{word} has a number above 255: {shown(found[0])}", MALFORMED)
     return Endpoint(IPv4Address(bytes(numbers[:4])), numbers[4] << 8 | numbers[5])
 
 
@@ -112,10 +109,10 @@ def _address(word: str, text: bytes) -> Address:
     try:
         return ip_address(text.decode("ascii"))
     except ValueError:
-        raise RefusalError(f"{word} names no IP address: {shown(text)}") from None
+        raise Refusal(f"{word} names no IP address: {shown(text)}", MALFORMED) from None
 
 
 def _port(word: str, number: int) -> int:
     if number > 0xFFFF:
-        raise RefusalError(f"{word} names port {number}, which does not exist")
+        raise Refusal(f"{word} names port {number}, which does not exist", MALFORMED)
     return number
