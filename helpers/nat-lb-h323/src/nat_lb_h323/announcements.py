@@ -49,7 +49,7 @@ class Announcements:
 
     def renew(self, message: Message, timeout: float | None) -> None:
         """Expect connections to what the client announced for `timeout` seconds from now."""
-        for endpoint, channel in self._of_client.items():
+        for endpoint, channel in list(self._of_client.items()):
             self._expect_server(message, endpoint, channel, timeout)
 
     def _translated(self, message: Message, endpoint: Endpoint, rule: Rule, timeout: float | None) -> Endpoint:
