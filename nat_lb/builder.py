@@ -36,7 +36,8 @@ def check(config: Config, source: str, registry: Registry) -> None:
         for service in config.services
         if service.protocol in portless
     ]
-    if config.director.datapath == "ebpf":
+    has_fastpath = bool(registry.manager.hook.nat_lb_make_fastpath.get_hookimpls())
+    if config.director.datapath == "ebpf" and not has_fastpath:
         problems.append(
             f'{source}: [director]: datapath "ebpf" needs a plugin that is not installed. Write "nfqueue" or "auto".'
         )

@@ -144,6 +144,10 @@ class ConnectionTable:
         """Whether no further connection may be opened."""
         return len(self) >= self.limit
 
+    def holds(self, connection: Connection) -> bool:
+        """Whether this very connection is in the table."""
+        return self.flows.get(connection.key) is connection
+
     def can_open(self, connection: Connection) -> bool:
         """Whether both keys are free."""
         return connection.key not in self.flows and connection.reply_key not in self.flows

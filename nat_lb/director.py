@@ -6,8 +6,11 @@ keeps its connections, counters and scheduler positions.
 
 from __future__ import annotations
 
+import logging
+
 from nat_lb.builder import Builder
 from nat_lb.config import Config
+from nat_lb.errors import SystemFault
 from nat_lb.eventlog import EventLog
 from nat_lb.flow import Endpoint
 from nat_lb.lifecycle import Lifecycle
@@ -15,6 +18,8 @@ from nat_lb.pipeline import Pipeline
 from nat_lb.plugins import Registry
 from nat_lb.scheduler import Scheduler
 from nat_lb.service import RealServer, VirtualService
+
+log = logging.getLogger("nat_lb")
 
 EVENT_LOG = "nat-lb event log"
 
@@ -33,6 +38,26 @@ class Director:
         self.lifecycle.services.replace(services)
         for service in services:
             self._announce_service(service, "added", 0.0)
+
+    def start_fastpath(self, now: float) -> None:
+        """Let a fast path carry what it can, if the configuration wants one and there is one.
+
+        Raises SystemFault if there is none and `datapath` insists on it; with "auto" the log says why not.
+        """
+        wanted = self.config.director.datapath
+        if wanted == "nfqueue":
+            return
+        try:
+            fastpath = self.registry.manager.hook.nat_lb_make_fastpath(config=self.config)
+            if fastpath is None:
+                return
+            adopted = self.lifecycle.start_offload(fastpath, now)
+        except SystemFault as fault:
+            if wanted != "auto":
+                raise
+            log.warning("no fast path, every packet goes through Python: %s", fault)
+            return
+        log.info("fast path: %s, %d connections taken over", fastpath.name, adopted)
 
     def tick(self, now: float) -> None:
         """Do what time asks for; called about once a second."""
@@ -58,8 +83,9 @@ class Director:
         self.pipeline.settings = config.director
         self.lifecycle.connections.limit = config.director.max_connections
         self.lifecycle.services.replace(services)
+        self.lifecycle.publish()
         for service in present.values():
-            self._close(service.real_servers, now)
+            self._close(service, service.real_servers, now)
             self._announce_service(service, "removed", now)
 
     def set_weight(self, service: VirtualService, server: RealServer, weight: int, now: float) -> None:
@@ -70,6 +96,7 @@ class Director:
         for scheduler in (service.scheduler, service.fallback.scheduler):
             if scheduler is not None:
                 self._tell(scheduler, service, now)
+        self.lifecycle.publish()
         self._announce_server(service, server, "reweighted" if weight else "drained", now)
 
     def weight_in_file(self, service: VirtualService, server: RealServer) -> int:
@@ -137,15 +164,22 @@ class Director:
 
     def _tell(self, scheduler: Scheduler, service: VirtualService, now: float) -> None:
         """Let a scheduler know that its service's real servers are not what they were."""
+        offload = self.lifecycle.offload
+        if offload is not None:
+            offload.fastpath.settle(service)
         try:
             scheduler.changed()
         except Exception as error:
             self.lifecycle.faults.report(f"{scheduler.name}.changed", service.name, error, now)
 
-    def _close(self, servers: list[RealServer], now: float) -> None:
-        """Close every connection of real servers that are gone."""
+    def _close(self, service: VirtualService, servers: list[RealServer], now: float) -> None:
+        """Close every connection of a service's real servers that are gone."""
         gone = set(map(id, servers))
-        for connection in [c for c in self.lifecycle.connections if id(c.real_server) in gone] if gone else ():
+        closing = [c for c in self.lifecycle.connections if id(c.real_server) in gone] if gone else []
+        if self.lifecycle.offload is not None:
+            places = {(service.key, server.endpoint): (service, server) for server in servers}
+            closing += self.lifecycle.offload.carried_by(places)
+        for connection in closing:
             self.lifecycle.close(connection, "removed", now)
 
     def _announce_service(self, service: VirtualService, change: str, now: float) -> None:
@@ -156,7 +190,7 @@ class Director:
     ) -> None:
         """Say what became of a service's real servers; the connections of those that are gone are closed first."""
         gone = {endpoint: server for endpoint, (server, _) in before.items() if server not in service.real_servers}
-        self._close(list(gone.values()), now)
+        self._close(service, list(gone.values()), now)
         changes = [(server, "removed") for server in gone.values()]
         for server in service.real_servers:
             if server.endpoint not in before:

@@ -15,6 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from nat_lb.config import Config
     from nat_lb.connection import Connection
+    from nat_lb.fastpath import FastPath
     from nat_lb.flow import FlowKey
     from nat_lb.helper import Helper
     from nat_lb.scheduler import Scheduler
@@ -46,6 +47,16 @@ def nat_lb_register_helpers() -> Iterable[type[Helper]]:  # type: ignore[empty-b
     """Return helper classes.
 
     Called once, at start.  All answers count; a name that two plugins register is an error that names both.
+    """
+
+
+@hookspec(firstresult=True)
+def nat_lb_make_fastpath(config: Config) -> FastPath | None:
+    """Return a fast path for this machine, not started yet, or None.
+
+    Called once, when a director begins to run; the first answer that is not None is used. Raise SystemFault, saying why
+    and what would help, if there could be one but for this machine: with `datapath = "auto"` the director says so and
+    runs on its slow path, with another it does not run.
     """
 
 

@@ -17,6 +17,7 @@ from nat_lb.checksum import adjust, delta, ones_sum
 from nat_lb.connection import Connection, ConnectionTable
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction, reverse
+from nat_lb.offload import Offload
 from nat_lb.packet import ICMPV6, IPV4_HEADER, IPV6_HEADER, Packet, numbers, pseudo_sum, walk_extensions
 from nat_lb.payload import TcpRewriter
 from nat_lb.tracker import Tracker
@@ -83,9 +84,12 @@ def check(packet: Packet) -> None:
         raise PacketError(Reason.ICMP_BAD_CHECKSUM)
 
 
-def find(table: ConnectionTable, inner: Quoted) -> tuple[Connection, Direction] | None:
-    """Return the connection whose packet is quoted and the direction in which the error has to go."""
-    connection = table.flows.get(reverse(inner.key)) or table.quoted.get(inner.key)
+def find(table: ConnectionTable, inner: Quoted, offload: Offload | None = None) -> tuple[Connection, Direction] | None:
+    """Return the connection whose packet is quoted, which may be carried, and where the error has to go."""
+    key = reverse(inner.key)
+    connection = table.flows.get(key) or table.quoted.get(inner.key)
+    if connection is None and offload is not None:
+        connection = offload.find(key)
     if connection is None:
         return None
     address = connection.virtual.address.packed

@@ -12,22 +12,30 @@ from typing import Any
 
 from nat_lb.connection import Connection, ConnectionTable
 from nat_lb.datagram import DatagramRewriter
-from nat_lb.errors import PluginError
+from nat_lb.errors import NatLbError, PluginError
 from nat_lb.expectation import ExpectationTable, Met
 from nat_lb.fallback import PATIENCE, REST
+from nat_lb.fastpath import CarriedEvent, FastPath, Happening
 from nat_lb.faults import FaultLog
 from nat_lb.flow import Direction, Endpoint, FlowKey
 from nat_lb.helper import Helper
 from nat_lb.ledger import ExpectationLedger
 from nat_lb.nat import Binding
+from nat_lb.offload import Offload
 from nat_lb.payload import TcpRewriter
 from nat_lb.persistence import PersistenceTable
 from nat_lb.plugins import Registry
+from nat_lb.scheduler import Plan
 from nat_lb.service import RealServer, ServiceTable, VirtualService
 
 log = logging.getLogger("nat_lb.connections")
 
 PERSISTENCE_SWEEP = 60.0  # seconds
+_HOOKS = {
+    Happening.OPENED: "nat_lb_connection_opened",
+    Happening.STATE_CHANGED: "nat_lb_connection_state_changed",
+    Happening.CLOSED: "nat_lb_connection_closed",
+}
 
 
 def _no_clock() -> float:
@@ -50,6 +58,7 @@ class Lifecycle:
         self.expectations = ExpectationTable(self.services)
         self.persistence = PersistenceTable()
         self.faults = FaultLog(registry.owner)
+        self.offload: Offload | None = None
         self._hooks = registry.manager.hook
         self.clock: Callable[[], float] = _no_clock  # what decisions are timed by, in seconds
         self._sweep_at = 0.0
@@ -76,6 +85,8 @@ class Lifecycle:
             remembered = self.persistence.remembered(service, flow.source.address, now)
             if remembered is not None:
                 return remembered
+        if self.offload is not None:
+            self.offload.refresh(service)
         fallback = service.fallback
         resting = fallback.is_in_charge(now)
         if resting:
@@ -191,23 +202,84 @@ class Lifecycle:
         """Move a connection to another state of its tracker."""
         old = connection.state_name
         self.connections.set_state(connection, state)
+        self._announce_state(connection, old, now)
+
+    def _announce_state(self, connection: Connection, old: str, now: float) -> None:
         self.announce(
             "nat_lb_connection_state_changed", connection, now,
             connection=connection, old_state=old, new_state=connection.state_name,
         )  # fmt: skip
 
     def close(self, connection: Connection, reason: str, now: float) -> None:
-        """Take a connection out of the table, with what it expected and the connections that are bound to it."""
+        """Take a connection out of whatever table it is in; see `closed`."""
+        if self.connections.holds(connection):
+            self.connections.remove(connection)
+        elif self.offload is not None:
+            self.offload.close(connection)
+        self.closed(connection, reason, now)
+
+    def closed(self, connection: Connection, reason: str, now: float) -> None:
+        """Forget what a connection that left the table expected, and close the connections that are bound to it."""
         bound = self.expectations.closed(connection)
-        self.connections.remove(connection)
         connection.rewriter = None  # it refers back to the connection: without it, no collector is needed
         self.persistence.closed(connection)
         self.announce("nat_lb_connection_closed", connection, now, connection=connection, reason=reason)
         for child in bound:
             self.close(child, "parent", now)
 
+    def start_offload(self, fastpath: FastPath, now: float) -> int:
+        """Let a fast path carry what it can from now on; return how many connections it brought along."""
+        self.offload = Offload(fastpath, self.services, self.expectations, self.persistence)
+        try:
+            self.publish()
+            adopted = self.offload.adopt(now)
+            fastpath.start()
+        except NatLbError:
+            self.offload = None
+            raise
+        return adopted
+
+    def publish(self) -> None:
+        """Put the present services in force in the fast path, if there is one."""
+        if self.offload is not None:
+            self.offload.publish(self._plan, self._wanted())
+
+    def hand_over(self, connection: Connection) -> None:
+        """Give a connection that needs no more Python to the fast path, if there is one and it can carry it."""
+        if self.offload is not None and self.connections.holds(connection) and self.offload.take(connection):
+            self.connections.remove(connection)
+            connection.real_server.opened -= 1  # it is counted there now
+
+    def _plan(self, service: VirtualService) -> Plan | None:
+        """Return the plan that the fast path may carry out for a service: nobody else is to be asked."""
+        if service.helpers or service.persistence or service.sloppy or self._is_overridden("nat_lb_schedule"):
+            return None
+        return service.scheduler.present_plan if service.scheduler is not None else None
+
+    def _is_overridden(self, hook: str) -> bool:
+        return len(getattr(self._hooks, hook).get_hookimpls()) > 1  # the core's own is one
+
+    def _wanted(self) -> frozenset[Happening]:
+        """Return what the fast path has to tell: what plugins want to hear, and the ends that persistence waits for."""
+        wanted = {what for what, hook in _HOOKS.items() if getattr(self._hooks, hook).get_hookimpls()}
+        if any(service.persistence for service in self.services):
+            wanted.add(Happening.CLOSED)
+        return frozenset(wanted)
+
+    def _told(self, event: CarriedEvent, connection: Connection, now: float) -> None:
+        """Pass on what happened to a carried connection."""
+        if event.what is Happening.CLOSED:
+            self.closed(connection, event.reason, now)
+        elif event.what is Happening.OPENED:
+            self.announce("nat_lb_connection_opened", connection, now, connection=connection)
+        else:
+            old = connection.tracking.tracker.states[event.old_state]
+            self._announce_state(connection, old, now)
+
     def tick(self, now: float) -> None:
         """Close what has expired; called about once a second."""
+        if self.offload is not None:
+            self.offload.tick(now, lambda event, connection: self._told(event, connection, now))
         for connection in self.connections.expired(now):
             self.close(connection, "expired", now)
         self.expectations.expire(now)

@@ -7,6 +7,8 @@ template whose real server left the service or was quiesced is no longer followe
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from nat_lb.connection import LINGER, Connection
 from nat_lb.flow import Address
 from nat_lb.service import RealServer, VirtualService
@@ -28,7 +30,7 @@ class PersistenceTable:
 
     def __init__(self) -> None:
         self._templates: dict[tuple[VirtualService, bytes], Template] = {}
-        self._of: dict[Connection, Template] = {}
+        self._of: dict[bytes, Template] = {}  # by the keys of the connections that are alive
 
     def __len__(self) -> int:
         return len(self._templates)
@@ -50,13 +52,19 @@ class PersistenceTable:
             template = self._templates[key] = Template(connection.real_server)
         template.deadline = now + service.persistence
         template.children += 1
-        self._of[connection] = template
+        self._of[connection.key] = template
 
     def closed(self, connection: Connection) -> None:
         """Note that a connection left the table."""
-        template = self._of.pop(connection, None)
+        template = self._of.pop(connection.key, None)
         if template is not None:
             template.children -= 1
+
+    def recount(self, alive: Iterable[bytes]) -> None:
+        """Forget the connections that are not among these, by their keys: ends of some may have gone unnoticed."""
+        present = set(alive)
+        for key in [key for key in self._of if key not in present]:
+            self._of.pop(key).children -= 1
 
     def expire(self, now: float) -> None:
         """Forget the templates whose time is over; called about once a minute, at the cost of a look at each."""

@@ -112,6 +112,7 @@ class Pipeline:
         result = rewriter.rewrite(data, path.direction, now)
         if rewriter.finished:
             connection.rewriter = None
+            self.lifecycle.hand_over(connection)
         if isinstance(result, Rewritten):
             return Replace(Reason.RESEGMENTED, *map(path.apply, result.onward), *result.back)
         return path.apply(result)
@@ -129,7 +130,7 @@ class Pipeline:
             return self._numbered_elsewhere(packet, tracker, now, stage)
         if packet.plain is not data and packet.key in self._flows:
             return self._known(packet, packet.key, now, stage)
-        return self._first(packet, packet.key, now, stage)
+        return self._carried_or_first(packet, packet.key, now, stage)
 
     def _numbered_elsewhere(self, packet: Packet, tracker: type[Tracker], now: float, stage: Stage) -> Verdict:
         """Decide about a packet of a protocol that has its numbers elsewhere than TCP and UDP have their ports."""
@@ -138,7 +139,28 @@ class Pipeline:
         key = packet.key_by(tracker.ports_at)
         if key in self._flows:
             return self._known(packet, key, now, stage)
-        return self._first(packet, key, now, stage)
+        return self._carried_or_first(packet, key, now, stage)
+
+    def _carried_or_first(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
+        """Stand in for the fast path where it left a packet of its connection to the stack, or open a connection."""
+        offload = self.lifecycle.offload
+        connection = offload.find(key) if offload is not None else None
+        if offload is None or connection is None:
+            return self._first(packet, key, now, stage)
+        path = connection.binding.original if key == connection.key else connection.binding.reply
+        if stage is path.wrong_stage:
+            return packet.data
+        if len(packet.plain) < path.least_length:
+            return self._drop(Reason.TRUNCATED)
+        if packet.hops < path.least_hops:
+            return self._out_of_hops(packet)
+        octet = packet.plain[path.event_at]
+        tracking = connection.tracking
+        if path.direction is Direction.ORIGINAL and tracking.reopened[connection.state] and tracking.opening[octet]:
+            self.lifecycle.close(connection, "reused", now)
+            return self._first(packet, key, now, stage)
+        offload.fastpath.note(key, octet, len(packet.plain))
+        return packet.restore(path.apply(packet.plain))
 
     def _known(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
         """Send an unusual packet through the connection that its key belongs to."""
@@ -171,7 +193,10 @@ class Pipeline:
         """Send a first packet through the connection that was just opened for it."""
         if opened is None:
             return self._drop(Reason.TABLE_FULL if self.lifecycle.connections.full else Reason.FLOW_TAKEN)
-        return self._known(packet, key, now, stage)
+        verdict = self._known(packet, key, now, stage)
+        if opened.rewriter is None:
+            self.lifecycle.hand_over(opened)
+        return verdict
 
     def _for_virtual_address(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
         service = self.services.find(packet.protocol, packet.destination, key[-2:])
@@ -241,7 +266,7 @@ class Pipeline:
         Of the others, pass those that show nothing of the inside.
         """
         inner = icmp.quoted(packet, self.lifecycle.elsewhere)
-        found = icmp.find(self.lifecycle.connections, inner) if inner is not None else None
+        found = icmp.find(self.lifecycle.connections, inner, self.lifecycle.offload) if inner is not None else None
         if inner is None or found is None:
             if self.services.is_virtual(packet.destination):
                 return packet.data if self.settings.other_ports == "accept" else self._drop(Reason.ICMP_UNTRANSLATABLE)

@@ -7,7 +7,7 @@ overloaded) says so itself through `usable`; a scheduler only asks.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nat_lb.fallback import Fallback
 from nat_lb.flow import Address, Endpoint
@@ -19,12 +19,23 @@ if TYPE_CHECKING:
     from nat_lb.scheduler import Scheduler
 
 
+class CarriedLoad(NamedTuple):
+    """What a real server's connections amount to; packets and octets (IP headers included) by Direction."""
+
+    active: int
+    inactive: int
+    opened: int
+    packets: tuple[int, int]
+    octets: tuple[int, int]
+
+
 class RealServer:
     """One real server of one virtual service."""
 
     __slots__ = (
         "active",
         "binding",
+        "carried",
         "endpoint",
         "inactive",
         "lower_threshold",
@@ -42,6 +53,7 @@ class RealServer:
         self.opened = 0  # connections ever opened
         self.overloaded = False
         self.traffic = (Traffic(), Traffic())  # by Direction
+        self.carried: CarriedLoad | None = None  # what of all this the fast path accounts for
         self.configure(weight, upper_threshold, lower_threshold)
 
     def configure(self, weight: int, upper_threshold: int = 0, lower_threshold: int = 0) -> None:
@@ -81,6 +93,16 @@ class RealServer:
         self.inactive += inactive
         if self.upper_threshold:
             self.judge_load()
+
+    def carry(self, load: CarriedLoad) -> None:
+        """Bring all counters up to date with what the fast path carries now."""
+        before = self.carried or CarriedLoad(0, 0, 0, (0, 0), (0, 0))
+        self.carried = load
+        self.opened += load.opened - before.opened
+        for way, traffic in enumerate(self.traffic):
+            traffic.packets += load.packets[way] - before.packets[way]
+            traffic.octets += load.octets[way] - before.octets[way]
+        self.count(load.active - before.active, load.inactive - before.inactive)
 
     def __str__(self) -> str:
         return str(self.endpoint)
@@ -149,6 +171,10 @@ class VirtualService:
         """The scheduler that decides at `now`: the service's own, or its fallback while that one is left alone."""
         return self.fallback.scheduler if self.fallback.is_in_charge(self.now) else self.scheduler
 
+    def real_server_at(self, endpoint: Endpoint) -> RealServer | None:
+        """Return the real server with this endpoint, or None."""
+        return next((server for server in self.real_servers if server.endpoint == endpoint), None)
+
     def client_network(self, client: Address) -> bytes:
         """Return the packed network that persistence takes for one client."""
         spare = client.max_prefixlen - self.netmask
@@ -186,6 +212,10 @@ class ServiceTable:
             for service in self
             for server in service.real_servers
         }
+
+    def by_key(self, key: bytes) -> VirtualService | None:
+        """Return the service with this `VirtualService.key`, or None."""
+        return self._by_key.get(key)
 
     def find(self, protocol: int, address: bytes, port: bytes) -> VirtualService | None:
         """Return the service of a virtual endpoint (packed), or None."""

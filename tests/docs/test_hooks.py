@@ -15,7 +15,7 @@ import pytest
 
 from nat_lb import api, hookspecs
 from nat_lb.checksum import ones_sum
-from nat_lb.errors import ConfigError
+from nat_lb.errors import ConfigError, SystemFault
 from nat_lb.packet import build, pseudo_sum, sealed
 from nat_lb.segment import Segment
 from nat_lb.testing.packets import ACK, PSH, SYN, endpoint
@@ -120,6 +120,17 @@ def test_hook_nat_lb_register_helpers(shelf: Shelf) -> None:
     out = server.sends(ACK | PSH, f"DATA {IPV4.one}:9000\r\n".encode(), seq=2, ack=2).packet
     assert Segment(out).payload == f"DATA {IPV4.vip}:9000\r\n".encode()
     s.client(f"{OUTSIDER}:3001", f"{IPV4.vip}:9000").sends(SYN).expect_forwarded(dst=f"{IPV4.one}:9000")
+
+
+def test_hook_nat_lb_make_fastpath(shelf: Shelf, caplog: pytest.LogCaptureFixture) -> None:
+    install(shelf, "nat_lb_make_fastpath")
+    small = "[director]\nmax_connections = 10\n" + WEB
+    Scenario(small, shelf.registry()).director.start_fastpath(0.0)
+    wanted = "no fast path, every packet goes through Python: no fast path for fewer than 1000 connections."
+    assert [line for line in caplog.messages if line.startswith(wanted)] != []
+    insisting = small.replace("[director]", '[director]\ndatapath = "ebpf"')
+    with pytest.raises(SystemFault, match="for fewer than 1000"):
+        Scenario(insisting, shelf.registry()).director.start_fastpath(0.0)
 
 
 def test_hook_nat_lb_check_config(shelf: Shelf) -> None:

@@ -10,9 +10,25 @@ SIGNATURES = """
 Cycle(order: Sequence[RealServer], position: int = 0)
 Cycle.choose(flow: FlowKey) -> RealServer | None
 Cycle.explain(flow: FlowKey) -> str
+Carried(key: bytes, service: bytes, server: Endpoint, virtual: Endpoint, real: Endpoint, state: int, last_seen: float)
+CarriedEvent(what: Happening, carried: Carried, old_state: int, reason: str)
+CarriedLoad(active: int, inactive: int, opened: int, packets: tuple[int, int], octets: tuple[int, int])
 Edit(start: int, end: int, text: bytes)
 Endpoint(address: Address, port: int)
 Endpoint.packed: tuple[bytes, bytes]
+FastPath.publish(services: Iterable[tuple[VirtualService, Plan | None]], wanted: frozenset[Happening]) -> None
+FastPath.start() -> None
+FastPath.settle(service: VirtualService) -> None
+FastPath.open(connection: Connection) -> bool
+FastPath.find(key: bytes) -> Carried | None
+FastPath.note(key: bytes, octet: int, length: int) -> None
+FastPath.close(key: bytes) -> None
+FastPath.load(service: VirtualService, server: RealServer) -> CarriedLoad
+FastPath.events() -> Iterable[CarriedEvent]
+FastPath.lost: int
+FastPath.status() -> Mapping[str, Any]
+FastPath.leave() -> None
+FastPath.remove() -> None
 FlowHash(size: int, port: bool = False, destination: bool = False, key: int | None = None)
 FlowHash.of(endpoint: Endpoint, offset: int = 0) -> int
 FlowKey(protocol: int, source: Endpoint, destination: Endpoint)
@@ -52,6 +68,7 @@ RealServer.connections: int
 RealServer.usable: bool
 RealServer.judge_load() -> None
 RealServer.count(active: int, inactive: int) -> None
+RealServer.carry(load: CarriedLoad) -> None
 Recent(size: int, expiry: float)
 Recent.get(key: Key, now: float) -> Value | None
 Recent.put(key: Key, value: Value, now: float) -> None
@@ -78,9 +95,10 @@ Tracker.seconds(*tables: Mapping[str, float]) -> tuple[float, ...]
 
 def test_public_names_are_exactly_these() -> None:
     assert api.__all__ == [
-        "Address", "Config", "Connection", "Cycle", "Direction", "Edit", "Endpoint", "ExpectationRefused",
-        "FlowHash", "FlowKey", "HashTable", "Heaviest", "Helper", "LeastLoad", "Load", "Message", "Options",
-        "Peers", "Plan", "RealServer", "Recent", "Refusal", "Scheduler", "ServiceView", "Tracker",
+        "Address", "Carried", "CarriedEvent", "CarriedLoad", "Config", "Connection", "Cycle", "Direction",
+        "Edit", "Endpoint", "ExpectationRefused", "FastPath", "FlowHash", "FlowKey", "Happening",
+        "HashTable", "Heaviest", "Helper", "LeastLoad", "Load", "Message", "Options", "Peers", "Plan",
+        "RealServer", "Recent", "Refusal", "Scheduler", "ServiceView", "SystemFault", "Tracker",
         "VirtualService", "hookimpl",
     ]  # fmt: skip
 

@@ -32,4 +32,4 @@ def test_deciding_hooks_stop_at_the_first_answer() -> None:
     manager = pluggy.PluginManager("nat_lb")
     manager.add_hookspecs(hookspecs)
     first = {hook.__name__ for hook in HOOKS if getattr(manager.hook, hook.__name__).spec.opts["firstresult"]}
-    assert first == {"nat_lb_schedule", "nat_lb_bind_helper"}
+    assert first == {"nat_lb_make_fastpath", "nat_lb_schedule", "nat_lb_bind_helper"}

@@ -87,5 +87,5 @@ def test_closed_connection_lets_go_of_helper_and_parent(shelf: Shelf) -> None:
     assert (connection.rewriter, connection.parent, s.connections) == (None, None, [])
 
 
-def test_protocols_are_those_of_the_registered_trackers() -> None:
-    assert Scenario(IPV4.web).director.lifecycle.protocols == {6, 17}
+def test_protocols_are_those_of_the_registered_trackers(shelf: Shelf) -> None:
+    assert Scenario(IPV4.web, shelf.registry()).director.lifecycle.protocols == {6, 17}
