@@ -1,0 +1,294 @@
+/* SPDX-License-Identifier: MIT */
+/* Connections: found, opened, closed. Every connection has one slot of the array and two flows that lead to it. Whoever
+ * takes the generation out of a slot owns its end, so a connection is closed once however many CPUs want to. */
+#pragma once
+
+#include "maps.h"
+#include "parse.h"
+
+struct match {
+	struct connection *connection;
+	struct binding *binding;
+	struct tracker *tracker;
+	__u32 direction;
+	__u32 index;
+};
+
+#define EEXIST 17
+#define ENOENT 2
+#define ENOSPC 28
+#define EINVAL 22
+
+static __always_inline struct flow *find_flow(const struct flow_key *key, __u32 family)
+{
+	return family == INET ? bpf_map_lookup_elem(&flows4, key) : bpf_map_lookup_elem(&flows6, key);
+}
+
+static __always_inline long add_flow(const struct flow_key *key, __u32 family, const struct flow *flow)
+{
+	return family == INET ? bpf_map_update_elem(&flows4, key, flow, BPF_NOEXIST)
+			      : bpf_map_update_elem(&flows6, key, flow, BPF_NOEXIST);
+}
+
+static __always_inline void delete_flow(const struct flow_key *key, __u32 family)
+{
+	if (family == INET)
+		bpf_map_delete_elem(&flows4, key);
+	else
+		bpf_map_delete_elem(&flows6, key);
+}
+
+static __always_inline struct server *server_of(const struct binding *binding)
+{
+	return bpf_map_lookup_elem(&servers, &binding->server);
+}
+
+static __always_inline struct tracker *tracker_of(const struct binding *binding)
+{
+	return bpf_map_lookup_elem(&trackers, &binding->tracker);
+}
+
+/* Find the connection of a flow; false if there is none. */
+static __always_inline bool find(const struct flow_key *key, __u32 family, struct match *match)
+{
+	struct flow *flow = find_flow(key, family);
+	struct connection *connection;
+
+	if (!flow)
+		return false;
+	connection = bpf_map_lookup_elem(&connections, &flow->connection);
+	if (!connection || connection->generation != flow->tag >> 1)
+		return false; /* being closed */
+	match->direction = flow->tag & 1;
+	match->index = flow->connection;
+	match->connection = connection;
+	match->binding = bpf_map_lookup_elem(&bindings, &connection->binding);
+	if (!match->binding)
+		return false;
+	match->tracker = tracker_of(match->binding);
+	return match->tracker;
+}
+
+/* Add to the numbers of active and inactive connections, and judge the load: overloaded from the upper threshold on,
+ * until below the lower one. */
+static __always_inline void count(struct server *server, __s32 active, __s32 inactive)
+{
+	__u32 connections;
+
+	if (active)
+		__sync_fetch_and_add(&server->active, active);
+	if (inactive)
+		__sync_fetch_and_add(&server->inactive, inactive);
+	if (!server->upper_threshold)
+		return;
+	connections = server->active + server->inactive;
+	if (connections >= server->upper_threshold)
+		server->overloaded = 1;
+	else if (connections < server->lower_threshold)
+		server->overloaded = 0;
+}
+
+/* Count a connection in a state as its server's; weight is 1 or -1. */
+static __always_inline void count_state(const struct binding *binding, __u32 state, __s32 weight)
+{
+	struct tracker *tracker = tracker_of(binding);
+	struct server *server = server_of(binding);
+
+	if (!tracker || !server)
+		return;
+	if (tracker->active >> (state % STATES) & 1)
+		count(server, weight, 0);
+	else
+		count(server, 0, weight);
+}
+
+struct change {
+	__u32 kind, reason;
+	__u32 old_state, new_state;
+	__u32 index;
+};
+
+/* Tell Python, if it wants to hear of such changes. */
+static __noinline int tell(const struct connection *connection, const struct change *change)
+{
+	struct settings *wanted = the_settings();
+	struct event *event;
+
+	if (!wanted || !(wanted->events >> change->kind & 1))
+		return 0;
+	event = bpf_ringbuf_reserve(&events, sizeof(*event), 0);
+	if (!event) {
+		increment(EVENTS_LOST);
+		return 0;
+	}
+	event->time = bpf_ktime_get_coarse_ns();
+	event->kind = change->kind;
+	event->reason = change->reason;
+	event->old_state = change->old_state;
+	event->new_state = change->new_state;
+	event->connection = change->index;
+	event->generation = connection->generation;
+	event->binding = connection->binding;
+	__builtin_memcpy(event->client, connection->client, sizeof(event->client));
+	event->client_port = connection->client_port;
+	event->family = connection->family;
+	bpf_ringbuf_submit(event, 0);
+	return 0;
+}
+
+/* Write the key of one direction. */
+static __always_inline void write_key(struct flow_key *key, const struct connection *connection,
+				      const struct binding *binding, enum direction direction)
+{
+	__builtin_memset(key, 0, sizeof(*key));
+	key->protocol = binding->protocol;
+	if (direction == ORIGINAL) {
+		key->source_port = connection->client_port;
+		key->destination_port = binding->virtual_port;
+	} else {
+		key->source_port = binding->real_port;
+		key->destination_port = connection->client_port;
+	}
+	if (connection->family == INET) {
+		key->v4.source = direction == ORIGINAL ? connection->client[0] : binding->real_address[0];
+		key->v4.destination = direction == ORIGINAL ? binding->virtual_address[0] : connection->client[0];
+	} else if (direction == ORIGINAL) {
+		__builtin_memcpy(key->v6.source, connection->client, sizeof(key->v6.source));
+		__builtin_memcpy(key->v6.destination, binding->virtual_address, sizeof(key->v6.destination));
+	} else {
+		__builtin_memcpy(key->v6.source, binding->real_address, sizeof(key->v6.source));
+		__builtin_memcpy(key->v6.destination, connection->client, sizeof(key->v6.destination));
+	}
+}
+
+static __always_inline void free_slot(__u32 index)
+{
+	bpf_map_push_elem(&freed, &index, BPF_ANY);
+}
+
+/* Close the connection in a slot if it is still this generation; return whether it was. */
+static __noinline bool close_connection(__u32 index, __u32 generation, __u32 reason)
+{
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	struct change change = { .kind = CLOSED, .reason = reason, .index = index };
+	struct binding *binding;
+	struct flow_key key;
+
+	if (!connection || !generation || connection->generation != generation)
+		return false;
+	change.old_state = change.new_state = connection->state;
+	binding = bpf_map_lookup_elem(&bindings, &connection->binding);
+	if (!binding || __sync_val_compare_and_swap(&connection->generation, generation, 0) != generation)
+		return false;
+	write_key(&key, connection, binding, ORIGINAL);
+	delete_flow(&key, connection->family);
+	write_key(&key, connection, binding, REPLY);
+	delete_flow(&key, connection->family);
+	count_state(binding, connection->state, -1);
+	tell(connection, &change);
+	free_slot(index);
+	return true;
+}
+
+/* Let a connection that was just opened take the next place among those that are not assured. Whoever had the place has
+ * been overtaken by as many as there are places: if it is not assured by now, it goes. */
+static __always_inline void enter_embryo(__u32 index, __u32 generation)
+{
+	struct allocator *state = the_allocator();
+	struct settings *given = the_settings();
+	struct connection *overtaken;
+	struct embryo *embryo;
+	struct embryo old;
+	__u32 place;
+
+	if (!state || !given)
+		return;
+	place = __sync_fetch_and_add(&state->embryo, 1) % (given->embryos ?: 1);
+	embryo = bpf_map_lookup_elem(&embryos, &place);
+	if (!embryo)
+		return;
+	old = *embryo;
+	embryo->connection = index;
+	embryo->generation = generation;
+	overtaken = bpf_map_lookup_elem(&connections, &old.connection);
+	if (!overtaken || !old.generation || overtaken->generation != old.generation || overtaken->flags & ASSURED)
+		return;
+	if (close_connection(old.connection, old.generation, EVICTED))
+		increment(EVICTIONS);
+}
+
+/* Take a free slot; -1 if there is none. */
+static __always_inline __s64 take_slot(struct allocator *state, __u32 limit)
+{
+	__u32 index;
+
+	if (!bpf_map_pop_elem(&freed, &index))
+		return index;
+	if (state->fresh >= limit)
+		return -1;
+	index = __sync_fetch_and_add(&state->fresh, 1);
+	if (index < limit)
+		return index;
+	__sync_fetch_and_add(&state->fresh, -1);
+	return -1;
+}
+
+struct opening {
+	__u32 family;
+	__u32 binding;
+	__u32 state;
+	__u32 flags;
+	__u32 index, generation; /* the answer */
+};
+
+/* Open a connection between two flows, of which the first is the client's. Returns 0, or -ENOSPC when all slots are
+ * taken, -EEXIST when one of the flows is, -EINVAL for a binding that is not. */
+static __noinline int open_connection(const struct flow_key *key, const struct flow_key *reply, struct opening *opening)
+{
+	struct binding *binding = bpf_map_lookup_elem(&bindings, &opening->binding);
+	struct allocator *state = the_allocator();
+	struct settings *given = the_settings();
+	struct connection *connection;
+	struct server *server;
+	struct flow flow;
+	__s64 slot;
+
+	if (!state || !given || !binding)
+		return -EINVAL;
+	slot = take_slot(state, given->limit);
+	if (slot < 0)
+		return -ENOSPC;
+	opening->index = slot;
+	connection = bpf_map_lookup_elem(&connections, &opening->index);
+	server = server_of(binding);
+	if (!connection || !server)
+		return -EINVAL;
+	opening->generation = (__sync_fetch_and_add(&state->generation, 1) & 0x7fffffff) ?: 0x7fffffff;
+	connection->last_seen = connection->opened = bpf_ktime_get_coarse_ns();
+	connection->binding = opening->binding;
+	connection->state = opening->state;
+	connection->flags = opening->flags;
+	connection->family = opening->family;
+	connection->client_port = key->source_port;
+	if (opening->family == INET)
+		connection->client[0] = key->v4.source;
+	else
+		__builtin_memcpy(connection->client, key->v6.source, sizeof(connection->client));
+	connection->generation = opening->generation;
+	flow.connection = opening->index;
+	flow.tag = opening->generation << 1 | ORIGINAL;
+	if (add_flow(key, opening->family, &flow))
+		goto taken;
+	flow.tag |= REPLY;
+	if (add_flow(reply, opening->family, &flow)) {
+		delete_flow(key, opening->family);
+		goto taken;
+	}
+	count_state(binding, opening->state, 1);
+	__sync_fetch_and_add(&server->opened, 1);
+	return 0;
+taken:
+	connection->generation = 0;
+	free_slot(opening->index);
+	return -EEXIST;
+}

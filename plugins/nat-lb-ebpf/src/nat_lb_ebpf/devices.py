@@ -1,0 +1,81 @@
+"""Devices: where the programs are attached.
+
+The law: attaching puts this process's program in the place of an earlier one without a gap, and what is attached stays
+until it is detached, whatever becomes of the process.
+"""
+
+from __future__ import annotations
+
+import ctypes as c
+import errno
+import socket
+
+from nat_lb_ebpf import libbpf
+from nat_lb_ebpf.errors import FastPathFault
+from nat_lb_ebpf.kernel import Kernel
+from nat_lb_ebpf.libbpf import TcHook, TcOptions
+
+_INGRESS, _REPLACE = 1, 1
+_HANDLE, _PRIORITY = 0x6E61, 0x6E6C  # "na", "nl": ours among a device's filters
+_DRIVER, _GENERIC = 4, 2  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
+
+
+class Devices:
+    """The devices of this network namespace that the programs run on."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        self._kernel = kernel
+
+    def attach_tc(self, device: str) -> None:
+        """Run the TC program on what comes in by a device of Ethernet frames; packets on their way are not lost."""
+        hook = _hook(device)
+        libbpf.call(f"{device}: making a clsact qdisc", "bpf_tc_hook_create", c.byref(hook), fine=(errno.EEXIST,))
+        options = _filter(prog_fd=self._kernel.tc.fd, flags=_REPLACE)
+        libbpf.call(f"{device}: attaching to TC", "bpf_tc_attach", c.byref(hook), c.byref(options))
+
+    def detach_tc(self, device: str) -> None:
+        """Take the TC program off a device; it is no fault if it is not there."""
+        hook, options = _hook(device), _filter()
+        gone = (errno.ENOENT, errno.EINVAL, errno.ENODEV)
+        libbpf.call(f"{device}: detaching from TC", "bpf_tc_detach", c.byref(hook), c.byref(options), fine=gone)
+
+    def attach_xdp(self, device: str, *, generic: bool = False) -> None:
+        """Run the XDP program on what comes in by a device, and let frames leave by it.
+
+        Raises `FastPathFault` where the driver has no XDP; `generic` runs it in the stack, for tests.
+        """
+        index, flags = _index(device), _GENERIC if generic else _DRIVER
+        fd = self._kernel.xdp.fd
+        libbpf.call(f"{device}: attaching to XDP", "bpf_xdp_attach", index, fd, c.c_uint32(flags), None)
+        self.allow_xdp(index)
+
+    def detach_xdp(self, device: str, *, generic: bool = False) -> None:
+        """Take the XDP program off a device."""
+        index, flags = _index(device), _GENERIC if generic else _DRIVER
+        self._kernel.maps["devices"].delete(_word(index))
+        libbpf.call(f"{device}: detaching from XDP", "bpf_xdp_detach", index, c.c_uint32(flags), None)
+
+    def allow_xdp(self, index: int) -> None:
+        """Let frames leave by a device, given by its index, whose driver takes them."""
+        self._kernel.maps["devices"].put(_word(index), _word(index))
+
+
+def _word(number: int) -> bytes:
+    return number.to_bytes(4, "little")
+
+
+def _index(device: str) -> int:
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        raise FastPathFault(
+            f"nat-lb-ebpf: there is no device {device}. Remedy: name one that `ip link` shows."
+        ) from None
+
+
+def _hook(device: str) -> TcHook:
+    return TcHook(sz=c.sizeof(TcHook), ifindex=_index(device), attach_point=_INGRESS)
+
+
+def _filter(**fields: int) -> TcOptions:
+    return TcOptions(sz=c.sizeof(TcOptions), handle=_HANDLE, priority=_PRIORITY, **fields)

@@ -1,0 +1,65 @@
+"""Python and C agree about what the maps hold; the compiler is asked."""
+
+from __future__ import annotations
+
+import ctypes as c
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+from nat_lb_ebpf import layout
+from nat_lb_ebpf.kernel import OBJECTS
+
+STRUCTURES = {
+    "flow": layout.Flow, "connection": layout.Connection, "binding": layout.Binding, "server": layout.Server,
+    "traffic": layout.Traffic, "service_key": layout.ServiceKey, "service": layout.Service, "tracker": layout.Tracker,
+    "plan": layout.Plan, "settings": layout.Settings, "allocator": layout.Allocator, "event": layout.Event,
+    "control": layout.Control,
+}  # fmt: skip
+ENUMS = (
+    layout.Flag, layout.PlanKind, layout.PlanFlag, layout.EventKind, layout.CloseReason, layout.Counter,
+    layout.Operation,
+)  # fmt: skip
+
+
+def compile_c(source: str) -> subprocess.CompletedProcess[str]:
+    clang = shutil.which("clang")
+    assert clang, "apt-get install clang libbpf-dev"
+    include = Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
+    command = [clang, "-target", "bpf", "-fsyntax-only", f"-I{include}", f"-I{OBJECTS}", "-x", "c", "-"]
+    return subprocess.run(command, input=source, capture_output=True, text=True, check=False)
+
+
+def asserts(name: str, structure: type[c.Structure]) -> str:
+    lines = [f'_Static_assert(sizeof(struct {name}) == {c.sizeof(structure)}, "{name}");']
+    for field, *_ in structure._fields_:
+        offset = getattr(structure, field).offset
+        lines.append(f'_Static_assert(__builtin_offsetof(struct {name}, {field}) == {offset}, "{name}.{field}");')
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("name", STRUCTURES)
+def test_structure_has_the_size_and_offsets_of_its_namesake(name: str) -> None:
+    done = compile_c('#include "structs.h"\n' + asserts(name, STRUCTURES[name]))
+    assert not done.returncode, done.stderr
+
+
+def test_compiler_objects_to_an_offset_that_is_wrong() -> None:
+    done = compile_c('#include "structs.h"\n_Static_assert(sizeof(struct flow) == 7, "flow");')
+    assert done.returncode
+    assert "flow" in done.stderr
+
+
+@pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: str(enum.__name__))
+def test_constants_have_the_values_of_their_namesakes(enum: type[layout.Flag]) -> None:
+    lines = [f'_Static_assert({member.name} == {member.value}, "{member.name}");' for member in enum]
+    done = compile_c('#include "structs.h"\n' + "\n".join(lines))
+    assert not done.returncode, done.stderr
+
+
+def test_limits_of_a_tracker_are_those_of_the_structures() -> None:
+    limits = f'_Static_assert(STATES == {layout.STATES} && EVENTS == {layout.EVENTS} && DIRECTIONS == 2, "limits");'
+    assert not compile_c('#include "structs.h"\n' + limits).returncode
