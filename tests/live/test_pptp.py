@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import pytest
@@ -46,55 +47,50 @@ def ground() -> Iterator[Ground]:
         yield Ground(lab, lab.start_director(DIRECTOR + vpn + concentrators))
 
 
-class Judged:
-    """Captures at every host but the director; what they show is right, or leaving the block fails."""
+@contextlib.contextmanager
+def judged(lab: Lab) -> Iterator[Path]:
+    """Capture on all legs into the file whose path is given; every packet has right checksums, no client sees inside.
 
-    def __init__(self, lab: Lab) -> None:
-        self.lab = lab
-        self._stack = contextlib.ExitStack()
+    Of what either end sends, the capture has the client's leg and the real server's; the addresses tell them apart.
+    """
+    with contextlib.ExitStack() as stack:
+        outside, inside = ([stack.enter_context(capture(host)) for host in side] for side in (lab.clients, lab.servers))
+        together = lab.directory / f"{outside[0].stem}-legs.pcap"
+        yield together
+    joined([*outside, *inside]).rename(together)
+    assert check_with_tshark(together) == []
+    assert select(joined(outside), INSIDE) == []
 
-    def __enter__(self) -> Judged:
-        hosts = [*self.lab.clients, *self.lab.servers]
-        self.paths = {host.name: self._stack.enter_context(capture(host)) for host in hosts}
-        return self
 
-    def __exit__(self, *fault: object) -> None:
-        self._stack.close()
-        outside = joined([self.paths[client.name] for client in self.lab.clients])
-        if fault == (None, None, None):
-            assert select(outside, INSIDE) == []
-            assert check_with_tshark(joined(list(self.paths.values()))) == []
-
-    def calls(self, host: str, destination: str) -> set[tuple[str, int]]:
-        """Return the sources and call ids of GRE packets to an address, as a host saw them."""
-        found = select(self.paths[host], f"gre && ip.dst == {destination}", "ip.src", "gre.key.call_id")
-        pairs = (line.split("\t") for line in found)
-        return {(source, int(number)) for source, number in pairs}
+def packets_of_calls(pcap: Path) -> set[tuple[str, str, int]]:
+    """Return source, destination and call id of all GRE packets."""
+    rows = (line.split("\t") for line in select(pcap, "gre && !icmp", "ip.src", "ip.dst", "gre.key.call_id"))
+    return {(source, destination, int(number)) for source, destination, number in rows}
 
 
 def test_calls_of_two_clients_on_both_servers_stay_apart(ground: Ground) -> None:
     lab = ground.lab
-    with contextlib.ExitStack() as stack:
-        judged = stack.enter_context(Judged(lab))
+    with judged(lab) as pcap, contextlib.ExitStack() as stack:
         calls = [stack.enter_context(ground.call(VPN, f"vpn{at}", client=at // 2)) for at in range(4)]
         for at, call in enumerate(calls):
             server = f"server{at % 2 + 1}"
             assert {call.asks(f"question {number}") for number in range(5)} == {server}
             assert call.heard()[0] == f"hello from {server}"
-    ours, other = (client.v4 for client in lab.clients)
-    assert judged.calls("client", VPN) == {(ours, 0), (ours, 1)}
-    assert judged.calls("client2", VPN) == {(other, 128), (other, 129)}
-    for host in lab.servers:
-        assert judged.calls(host.name, host.v4) == {(ours, 0), (other, 128)}
-    for client in lab.clients:
-        assert {source for source, _ in judged.calls(client.name, client.v4)} == {VPN}
+    seen = packets_of_calls(pcap)
+    (ours, other), reals = (client.v4 for client in lab.clients), [host.v4 for host in lab.servers]
+    sent_outside = {(ours, VPN, 0), (ours, VPN, 1), (other, VPN, 128), (other, VPN, 129)}
+    arrived_inside = {(source, real, number) for real in reals for source, number in ((ours, 0), (other, 128))}
+    assert {row for row in seen if row[0] in (ours, other)} == sent_outside | arrived_inside
+    for client in ours, other:
+        ids = {number for source, to, number in seen if (source, to) == (VPN, client)}
+        assert len(ids) == 2
+        assert ids == {number for source, to, number in seen if source in reals and to == client}
 
 
 def test_calls_that_share_a_control_connection_stay_apart_and_are_cleared_one_by_one(ground: Ground) -> None:
     lab = ground.lab
     before = ground.ended("forgotten")
-    with contextlib.ExitStack() as stack:
-        judged = stack.enter_context(Judged(lab))
+    with judged(lab) as pcap, contextlib.ExitStack() as stack:
         calls = [stack.enter_context(ground.call(CONCENTRATORS, f"shared{at % 2}")) for at in range(4)]
         names = [call.asks("who are you") for call in calls]
         assert sorted(names) == [f"server{n}/{FIRST_CALL + at}" for n in (1, 2) for at in (0, 1)]
@@ -102,14 +98,15 @@ def test_calls_that_share_a_control_connection_stay_apart_and_are_cleared_one_by
         calls[0].hang_up()
         wait_until(lambda: ground.ended("forgotten") > before, 20.0, "the end of the cleared call")
         assert [call.asks("still there") for call in calls[1:]] == names[1:]
+    client, reals = lab.client.v4, {host.v4 for host in lab.servers}
     public = set(range(FIRST_CALL, FIRST_CALL + 4))
-    assert {number for _, number in judged.calls("client", CONCENTRATORS)} == public
-    for server in lab.servers:
-        assert {number for _, number in judged.calls(server.name, server.v4)} == {FIRST_CALL, FIRST_CALL + 1}
-    assert len(select(judged.paths["server1"], 'gre && frame contains "too late"')) == 2
-    assert select(judged.paths["client"], 'gre && frame contains "too late"') == []
-    cleared = select(judged.paths["client"], "pptp.control_message_type == 13", "pptp.call_id")
-    assert set(map(int, cleared)) == public
+    expected = {(client, CONCENTRATORS, number) for number in public}
+    expected |= {(client, real, FIRST_CALL + at) for real in reals for at in (0, 1)}
+    assert {row for row in packets_of_calls(pcap) if row[0] == client} == expected
+    late = set(select(pcap, 'gre && frame contains "too late"', "ip.src"))
+    assert late and late <= reals
+    cleared = select(pcap, f"pptp.control_message_type == 13 && ip.src == {CONCENTRATORS}", "pptp.call_id")
+    assert cleared and set(map(int, cleared)) <= public
 
 
 def test_call_ends_when_the_server_hangs_up(ground: Ground) -> None:

@@ -41,9 +41,9 @@ class Calls:
         """Forget a call."""
         self._by_real.pop(call.real, None)
 
-    def named_by_server(self, real: int | None) -> Call | None:
+    def named_by_server(self, real: int) -> Call | None:
         """Return the call with this id of the real server's."""
-        return None if real is None else self._by_real.get(real)
+        return self._by_real.get(real)
 
     def named_to_server(self, public: int | None) -> Call | None:
         """Return the call that the client addresses by this public id."""
@@ -51,4 +51,4 @@ class Calls:
 
     def named_by_client(self, client: int | None) -> Call | None:
         """Return the call with this id of the client's."""
-        return next((call for call in self if call.client == client and client is not None), None)
+        return next((call for call in self if call.client == client), None)
