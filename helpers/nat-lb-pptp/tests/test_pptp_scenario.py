@@ -16,6 +16,7 @@ from scapy.layers.pptp import (
     PPTPStopControlConnectionRequest,
 )
 
+from nat_lb.testing.helper_play import SCHEDULER, registry_with
 from nat_lb.testing.packets import ACK, FIN, PSH, RST, SYN
 from nat_lb.testing.scenario import Outcome, Scenario
 
@@ -28,7 +29,7 @@ gre_stream = 3000
 protocol = "tcp"
 address = "{VIP}"
 port = 1723
-scheduler = "rr"
+scheduler = "{SCHEDULER}"
 helpers = ["pptp"]
 real_server = [{{ address = "{REALS[0]}" }}, {{ address = "{REALS[1]}", port = 1724 }}]
 """
@@ -74,7 +75,7 @@ class Control:
 
 @pytest.fixture
 def scenario() -> Scenario:
-    return Scenario(CONFIGURATION, staged=True)
+    return Scenario(CONFIGURATION, registry_with(), staged=True)
 
 
 def sends_gre(scenario: Scenario, source: str, destination: str, call: int, data: bytes = b"\xff\x03\0\1hi") -> Outcome:
@@ -282,7 +283,7 @@ def test_icmp_error_about_a_calls_packet_shows_the_public_side(scenario: Scenari
 @pytest.mark.parametrize("from_client", [True, False])
 def test_message_in_two_segments_is_translated_wherever_it_is_cut(from_client: bool) -> None:
     for cut in range(1, 24 if from_client else 32):
-        scenario = Scenario(CONFIGURATION)
+        scenario = Scenario(CONFIGURATION, registry_with())
         Control(scenario).connects(0, 400)
         control = Control(scenario, port=40001)
         if from_client:
