@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import ctypes as c
 import errno
+import fcntl
 import socket
+import struct
 
 from nat_lb_ebpf import libbpf
 from nat_lb_ebpf.errors import FastPathFault
@@ -16,8 +18,25 @@ from nat_lb_ebpf.kernel import Kernel
 from nat_lb_ebpf.libbpf import TcHook, TcOptions
 
 _INGRESS, _REPLACE = 1, 1
+_SIOCGIFHWADDR, _ETHERNET = 0x8927, 1
 _HANDLE, _PRIORITY = 0x6E61, 0x6E6C  # "na", "nl": ours among a device's filters
 _DRIVER, _GENERIC = 4, 2  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
+
+
+def ethernet_devices() -> set[str]:
+    """Return the names of this network namespace's devices that have Ethernet frames."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        return {name for _, name in socket.if_nameindex() if _hardware(asking, name) == _ETHERNET}
+
+
+def _hardware(asking: socket.socket, device: str) -> int:
+    """Return a device's hardware type (ARPHRD_…), 0 if it is gone; netdevice(7)."""
+    request = struct.pack("16s24x", device.encode()[:15])
+    try:
+        answer = fcntl.ioctl(asking, _SIOCGIFHWADDR, request)
+    except OSError:
+        return 0
+    return int(struct.unpack_from("=H", answer, 16)[0])
 
 
 class Devices:

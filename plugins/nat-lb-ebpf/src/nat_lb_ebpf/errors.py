@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 
+from nat_lb.api import SystemFault
 
-class FastPathFault(Exception):
+
+class FastPathFault(SystemFault):
     """The kernel, libbpf or the compiled object does not do what the fast path needs."""
 
     @classmethod

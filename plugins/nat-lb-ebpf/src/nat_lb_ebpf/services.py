@@ -100,6 +100,13 @@ class Services:
         Returns whether the kernel can have its connections: not if its tracker is not of a kind that it knows. With a
         plan, new connections are opened in the kernel; plans that it does not know count as None.
         """
+        if not self.update_servers(service):
+            return False
+        self.set_plan(service, plan)
+        return True
+
+    def update_servers(self, service: VirtualService) -> bool:
+        """Do the same for all but the plan, which goes on where it is; a service that is new has none."""
         compiled = compile_tracker(service.tracker)
         if compiled is None:
             return False
@@ -116,7 +123,6 @@ class Services:
         for server in service.real_servers:
             self._set_server(service, number, server)
         self._quiesce(number, {server.endpoint for server in service.real_servers})
-        self.set_plan(service, plan)
         self._maps["service_numbers"].put(key, _word(number))
         return True
 
@@ -168,6 +174,16 @@ class Services:
     def server_number(self, service: VirtualService, server: RealServer) -> int:
         """Return the number of a real server of a service that was told."""
         return self._server_numbers[self._numbers[service_key(service)], server.endpoint]
+
+    def __contains__(self, service: VirtualService) -> bool:
+        """Whether the kernel was told of a service, by this process or by one before."""
+        return service_key(service) in self._numbers
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are, by their real servers' counters."""
+        records = (self._servers[number] for number in self._server_numbers.values())
+        return sum(record.active + record.inactive for record in records)
 
     def number(self, service: VirtualService) -> int:
         """Return the number of a service that was told."""

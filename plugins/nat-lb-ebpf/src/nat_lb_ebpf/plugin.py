@@ -1,0 +1,160 @@
+"""The fast path as a director sees it: what the core asks for, said in the terms of the kernel's tables.
+
+The law: it only translates. Each network namespace has pins of its own, so a director that starts again finds what the
+one before it left, and another namespace's director does not.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from nat_lb.api import (
+    Carried,
+    CarriedEvent,
+    CarriedLoad,
+    Config,
+    Connection,
+    Cycle,
+    FastPath,
+    Happening,
+    Plan,
+    RealServer,
+    VirtualService,
+)
+from nat_lb_ebpf import bindings, devices
+from nat_lb_ebpf.connections import Entry, Opened
+from nat_lb_ebpf.errors import FastPathFault
+from nat_lb_ebpf.fastpath import EbpfPath
+from nat_lb_ebpf.kernel import PINS, Sizes
+from nat_lb_ebpf.layout import Counter, EventKind
+from nat_lb_ebpf.services import service_key
+
+_KINDS = {
+    Happening.OPENED: EventKind.OPENED,
+    Happening.STATE_CHANGED: EventKind.STATE_CHANGED,
+    Happening.CLOSED: EventKind.CLOSED,
+}
+_ROOT_ONLY = "nat-lb-ebpf: loading eBPF programs is for root. Remedy: run nat-lb as root."
+
+
+def pins_of_this_namespace() -> Path:
+    """Return the folder where this network namespace's maps are pinned."""
+    return PINS / f"net-{Path('/proc/self/ns/net').stat().st_ino}"
+
+
+class Ebpf(FastPath):
+    """Connections carried by the kernel; programs on the ingress of every device that has Ethernet frames."""
+
+    name = "ebpf"
+
+    def __init__(self, config: Config) -> None:
+        if os.geteuid():
+            raise FastPathFault(_ROOT_ONLY)
+        self._path = EbpfPath(Sizes(connections=config.director.max_connections), pins_of_this_namespace())
+        self._plans: dict[bytes, Plan | None] = {}  # as published, by the kernel's key of the service
+        self._attached: dict[str, str] = {}  # by device, what carries packets there
+        self._running = False
+
+    def publish(self, services: Iterable[tuple[VirtualService, Plan | None]], wanted: frozenset[Happening]) -> None:
+        published: dict[bytes, Plan | None] = {}
+        for service, plan in services:
+            key = service_key(service)
+            self._update(service, key, plan)
+            published[key] = plan
+        for key in set(self._path.services) - published.keys():
+            self._path.services.forget(key)
+        self._plans = published
+        self._path.want(frozenset(_KINDS[happening] for happening in wanted))
+
+    def _update(self, service: VirtualService, key: bytes, plan: Plan | None) -> None:
+        """Tell the kernel of a service; a plan that is in force stays where it is."""
+        known = key in self._plans
+        if not known:
+            self._take_position(service, plan)
+        if known and self._plans[key] is plan:
+            self._path.services.update_servers(service)
+        else:
+            self._path.services.update(service, plan)
+
+    def start(self) -> None:
+        self._path.connections.keep_sweeping()
+        self._running = True
+        self._attach()
+
+    def settle(self, service: VirtualService) -> None:
+        self._take_position(service, self._plans.get(service_key(service)))
+
+    def _take_position(self, service: VirtualService, plan: Plan | None) -> None:
+        position = self._path.services.position(service) if service in self._path.services else None
+        if isinstance(plan, Cycle) and plan.order and position is not None:
+            plan.position = position % len(plan.order)
+
+    def open(self, connection: Connection) -> bool:
+        if service_key(connection.service) not in self._plans:
+            return False
+        return self._path.connections.open(connection) is Opened.YES
+
+    def find(self, key: bytes) -> Carried | None:
+        entry = self._path.connections.find(key)
+        return self._carried(entry) if entry is not None else None
+
+    def note(self, key: bytes, octet: int, length: int) -> None:
+        self._path.connections.note(key, octet, length)
+
+    def close(self, key: bytes) -> None:
+        self._path.connections.close(key)
+
+    def __iter__(self) -> Iterator[Carried]:
+        return map(self._carried, self._path.connections)
+
+    def __len__(self) -> int:
+        return self._path.services.connections
+
+    def load(self, service: VirtualService, server: RealServer) -> CarriedLoad:
+        load = self._path.services.load(service, server)
+        return CarriedLoad(load.active, load.inactive, load.opened, load.packets, load.octets)
+
+    def events(self) -> Iterable[CarriedEvent]:
+        if self._running:
+            self._attach()
+        return ()
+
+    @property
+    def lost(self) -> int:
+        return self._path.counters()[Counter.EVENTS_LOST]
+
+    def status(self) -> Mapping[str, Any]:
+        return {
+            "devices": [{"device": device, "datapath": what} for device, what in sorted(self._attached.items())],
+            "counters": {counter.name.lower(): value for counter, value in self._path.counters().items()},
+        }
+
+    def leave(self) -> None:
+        self._running = False
+        self._path.close()
+
+    def remove(self) -> None:
+        self._running = False
+        for device in devices.ethernet_devices():
+            self._path.devices.detach_tc(device)
+        self._path.flush()
+        self._path.kernel.unpin()
+        self._path.close()
+
+    def _attach(self) -> None:
+        """Run on every device that there is; those that went are forgotten."""
+        present = devices.ethernet_devices()
+        for device in present - self._attached.keys():
+            self._path.devices.attach_tc(device)
+            self._attached[device] = "tc"
+        self._attached = {device: what for device, what in self._attached.items() if device in present}
+
+    def _carried(self, entry: Entry) -> Carried:
+        own = self._path.services.bindings[entry.server]  # a real server's own, which says what service it is of
+        pair = bindings.read(own)
+        address, port = pair.virtual.packed
+        service = bytes((own.protocol,)) + address + port
+        return Carried(entry.key, service, pair.real, entry.virtual, entry.real, entry.state, entry.last_seen)
