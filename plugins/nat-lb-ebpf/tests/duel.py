@@ -23,7 +23,7 @@ from nat_lb_ebpf import EbpfPath, Sizes
 
 UP = {"tc": 0xFFFFFFFF, "xdp": 2}
 REDIRECT = {"tc": 7, "xdp": 4}
-SMALL = Sizes(connections=1024, servers=64, services=8, announced=64, slots=1 << 19)
+SMALL = Sizes(connections=1024, servers=64, services=8, announced=64, events=1 << 14)
 _CLONE_NEWNET = 0x40000000
 
 

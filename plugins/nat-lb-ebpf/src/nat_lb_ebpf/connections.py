@@ -131,10 +131,13 @@ class Connections:
         """Set when a connection was last seen, in seconds: for tests and for tables that are carried over."""
         self._table[slot].last_seen = int(last_seen * NS)
 
-    def entry(self, slot: int) -> Entry | None:
-        """Return the connection in a slot."""
-        record = self._table[slot]
-        return self._entry(slot, record) if record.generation else None
+    def of(self, event: layout.Event) -> Entry:
+        """Return the connection that an event is about, as it was then; it may be gone."""
+        record = layout.Connection(
+            last_seen=event.time, generation=event.generation, binding=event.binding, state=event.new_state,
+            client=event.client, client_port=event.client_port, family=event.family,
+        )  # fmt: skip
+        return self._entry(event.connection, record)
 
     def ask(self, operation: Operation, request: Control) -> Control:
         """Have the control program carry out a request, and return its answer."""

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from nat_lb_ebpf import layout
 from nat_lb_ebpf.arrays import octets
 from nat_lb_ebpf.connections import Connections
 from nat_lb_ebpf.devices import Devices
 from nat_lb_ebpf.kernel import Kernel, Sizes, processors
 from nat_lb_ebpf.layout import Counter, EventKind, Settings
+from nat_lb_ebpf.libbpf import RingBuffer
 from nat_lb_ebpf.services import Services
 
 _SWEEPS_EVERY = 1.0  # seconds for a look at every slot
@@ -32,6 +34,7 @@ class EbpfPath:
         self.services = Services(self.kernel)
         self.connections = Connections(self.kernel, self.services)
         self.devices = Devices(self.kernel)
+        self._events = RingBuffer(self.kernel.maps["events"])
         self.want(wanted)
 
     def want(self, kinds: frozenset[EventKind]) -> None:
@@ -55,6 +58,18 @@ class EbpfPath:
             values[counter] = sum(int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw), 8))
         return values
 
+    def events(self) -> list[layout.Event]:
+        """Return what happened since the last call, as far as it is wanted; `events_fd` is readable when there is more.
+
+        `connections.of` tells whose event it is. What did not fit meanwhile is in the counter EVENTS_LOST.
+        """
+        return [layout.Event.from_buffer_copy(record) for record in self._events.records()]
+
+    @property
+    def events_fd(self) -> int:
+        """To wait for events with."""
+        return self._events.fd
+
     def flush(self) -> None:
         """Close every connection and forget every service."""
         for entry in list(self.connections):
@@ -64,4 +79,5 @@ class EbpfPath:
 
     def close(self) -> None:
         """Give everything back; what is pinned or attached works on."""
+        self._events.close()
         self.kernel.close()

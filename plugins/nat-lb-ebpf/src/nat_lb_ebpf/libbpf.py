@@ -21,6 +21,7 @@ _EEXIST, _ENOENT = 17, 2
 _MMAPABLE = 1 << 10
 BPF_ANY, BPF_NOEXIST = 0, 1
 
+_SAMPLE = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_size_t)
 _PRINT = c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_void_p)
 
 
@@ -159,6 +160,32 @@ class Map:
     def close(self) -> None:
         """Give the descriptor back; the map lives on where it is pinned or used."""
         os.close(self.fd)
+
+
+class RingBuffer:
+    """The records that programs write into a ring buffer, in the order in which they were written."""
+
+    def __init__(self, source: Map) -> None:
+        self._records: list[bytes] = []
+        self._sample = _SAMPLE(self._take)
+        self._buffer = library().ring_buffer__new(source.fd, self._sample, None, None)
+        if not self._buffer:
+            raise FastPathFault.of(f"opening the ring buffer {source.name}", c.get_errno(), _ROOT)
+        self.fd: int = library().ring_buffer__epoll_fd(c.c_void_p(self._buffer))
+
+    def _take(self, context: int, data: int, size: int) -> int:
+        self._records.append(c.string_at(data, size))
+        return 0
+
+    def records(self) -> list[bytes]:
+        """Return what was written since the last call."""
+        call("reading the ring buffer", "ring_buffer__consume", c.c_void_p(self._buffer))
+        taken, self._records = self._records, []
+        return taken
+
+    def close(self) -> None:
+        """Give it back."""
+        library().ring_buffer__free(c.c_void_p(self._buffer))
 
 
 class Program:
