@@ -228,6 +228,15 @@ class Helper(ABC):
         """Whether the incomplete message `tail` must not pass yet because an edit may reach into it."""
         return direction is Direction.REPLY
 
+    def ignores(self, octets: bytes, direction: Direction) -> bool:
+        """Whether `octets` are whole messages, from the first to the last octet, that `rewrite` need not be shown.
+
+        Asked, for speed, of a TCP segment that begins a message; a helper that does not override it is shown all. It
+        has to be quick, and right: what it ignores goes on as it is. What those messages mean for later ones, it notes
+        here.
+        """
+        return False
+
     @abstractmethod
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Return the edits of one whole message, in ascending order and without overlap."""

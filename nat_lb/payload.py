@@ -11,6 +11,7 @@ lost, sent twice, reordered or cut differently on the way. Hence:
   for ever. When it sends them again, the director acknowledges them: it *vouches* for them, and the segment that
   follows them carries them along, however often, until the receiver has them. So the sender's own retransmissions
   make their delivery reliable.
+- What the helper ignores is verified and counted all the same: whatever comes after it is shown in its order.
 - All the rest is sequence adjustment (`seqadj`): of sequence numbers with the sender's map, of acknowledgements and
   SACK with the receiver's.
 """
@@ -24,9 +25,8 @@ from nat_lb.edits import Ledger, show
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction
 from nat_lb.helper import Helper, Message, Peers
-from nat_lb.nat import transport_is_trustworthy
-from nat_lb.packet import TCP
-from nat_lb.segment import ACK, FIN, MODULO, PSH, SYN, URG, Segment, is_bare_ack
+from nat_lb.segment import ACK, FIN, LAYOUTS, MODULO, PSH, SYN, URG, Segment, renumbered
+from nat_lb.seqadj import HALF
 from nat_lb.stream import Stream
 from nat_lb.verdict import Reason
 
@@ -41,28 +41,66 @@ class Rewritten(NamedTuple):
 
 
 class TcpRewriter:
-    """Both directions of one connection, and its helper."""
+    """Both directions of one connection, and its helper.
 
-    __slots__ = ("_helper", "_ledger", "_peers", "_streams")
+    The connection is *steady* while no octet waits for others and all numbers to come move alike. Then what only
+    acknowledges, and brings no more than the next octets, which the helper ignores, goes straight through. All other
+    packets are taken apart; that tells whether the connection is steady after them.
+    """
+
+    __slots__ = ("_helper", "_layout", "_ledger", "_level", "_peers", "_steady", "_streams", "finished")
 
     def __init__(self, helper: Helper, peers: Peers, ledger: Ledger) -> None:
         self._helper: Helper | None = helper
         self._peers = peers
         self._ledger = ledger
+        self._layout = LAYOUTS[peers.client.address.version]
         self._streams = [Stream(), Stream()]
-
-    @property
-    def finished(self) -> bool:
-        """Whether the connection's packets no longer need to come here."""
-        return self._helper is None and self._streams[0].idle and self._streams[1].idle
+        self._steady = False
+        self._level = True  # numbers do not move at all
+        self.finished = False  # the connection's packets no longer need to come here
 
     def rewrite(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
         """Return what a plain packet becomes, addresses untouched; raises PacketError if it may not pass."""
-        self._ledger.now = now
+        if self._steady:
+            layout = self._layout
+            sender = self._streams[direction]
+            seq, ack, words = layout.numbers(data)
+            begin = layout.texts.get(words)
+            if begin is not None and 0 <= ack - sender.acked < HALF:
+                text = data[begin:]
+                if text:
+                    through = seq == sender.next % MODULO and self._passes(sender, data, text, direction, now)
+                else:
+                    through = begin == len(data)
+                if through:
+                    sender.last = data
+                    sender.acked = ack
+                    if self._level:
+                        return data
+                    if (seq + len(text) - sender.next) % MODULO == 0 and not layout.may_hold_numbers(data, begin):
+                        back = self._streams[1 - direction].map.shift
+                        return renumbered(data, layout.at, seq + sender.map.shift, ack - back)
+        return self._carefully(data, direction, now)
+
+    def _passes(self, sender: Stream, data: bytes, text: bytes, direction: Direction, now: float) -> bool:
+        """Take the next octets if the helper need not see them: it has left, or they are sound and it ignores them."""
+        helper = self._helper
+        if helper is not None:
+            try:
+                if not self._layout.is_sound(data) or not helper.ignores(text, direction):
+                    return False
+            except Exception as error:
+                self._ledger.now = now
+                self._ledger.fault("ignores", error)
+                return False
+        sender.next = sender.undecided = sender.held = sender.next + len(text)
+        return True
+
+    def _carefully(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
+        """Take a packet apart, and put it together anew if anything moved or is held."""
+        self._steady, self._ledger.now = False, now
         sender, receiver = self._streams[direction], self._streams[1 - direction]
-        if sender.idle and receiver.idle and sender.first is not None and is_bare_ack(data):
-            sender.note(data)
-            return data
         segment = Segment(data)
         sender.note(data)
         if segment.flags & SYN or sender.first is None:
@@ -70,13 +108,19 @@ class TcpRewriter:
         start = sender.position(segment.seq + (1 if segment.flags & SYN else 0))
         begin = sender.earliest_unpassed(start)
         stuck = self._read(segment, sender, start, direction)
-        if begin == start and sender.idle and receiver.idle:
-            sender.trim()
-            return data
-        onward = self._onward(segment, sender, receiver, start, begin)
-        back = self._vouch(segment, sender, receiver) if stuck else []
+        result: bytes | Rewritten = data
+        if begin != start or not sender.idle or not receiver.idle:
+            onward = self._onward(segment, sender, receiver, start, begin)
+            back = self._vouch(segment, sender, receiver) if stuck else []
+            result = Rewritten(onward, back) if back or len(onward) > 1 else onward[0]
         sender.trim()
-        return Rewritten(onward, back) if back or len(onward) > 1 else onward[0]
+        self._settle(sender, receiver)
+        return result
+
+    def _settle(self, one: Stream, other: Stream) -> None:
+        self._steady = one.is_steady(other.acked) and other.is_steady(one.acked)
+        self._level = not one.map.shift and not other.map.shift
+        self.finished = self._helper is None and one.idle and other.idle
 
     def began_with(self, data: bytes) -> bool:
         """Whether a client's SYN is the one that opened this connection, come late, and no new beginning."""
@@ -110,7 +154,7 @@ class TcpRewriter:
         """Show new octets to the helper; return whether the sender is stuck on octets that are held."""
         if not segment.payload and not segment.flags & FIN:
             return False
-        if not transport_is_trustworthy(segment.source, segment.destination, TCP, segment.data[segment.at :], 16):
+        if not self._layout.is_sound(segment.data):
             raise PacketError(Reason.BAD_CHECKSUM)
         end = start + len(segment.payload)
         fresh = stream.admit(start, segment.payload)
@@ -122,19 +166,21 @@ class TcpRewriter:
 
     def _decide(self, stream: Stream, direction: Direction) -> None:
         """Take whole messages off the pending octets, and say from where on octets are held."""
-        passed = stream.held
-        while (helper := self._helper) and (size := self._frame(helper, stream.pending, direction)):
+        passed, pending = stream.held, stream.pending
+        while pending and (helper := self._helper) and (size := self._frame(helper, pending, direction)):
             if not stream.overlong:
-                self._show(helper, stream, stream.pending[:size], direction, passed)
+                self._show(helper, stream, pending[:size], direction, passed)
             stream.overlong = False
             stream.undecided += size
-        if helper is None or self._helper is None:
+            pending = pending[size:]
+        helper = self._helper
+        if helper is None:
             stream.undecided = stream.held = stream.next
             return
-        if stream.overlong or len(stream.pending) > helper.longest_message:
+        if stream.overlong or len(pending) > helper.longest_message:
             stream.overlong = True
             stream.undecided = stream.next
-        holds = stream.undecided < stream.next and self._holds(helper, stream.pending, direction)
+        holds = stream.undecided < stream.next and self._holds(helper, pending, direction)
         stream.held = max(passed, stream.undecided) if holds else stream.next
 
     def _frame(self, helper: Helper, pending: bytes, direction: Direction) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterator
 
-from nat_lb.checksum import adjust, delta
+from nat_lb.checksum import adjust, delta, ones_sum
 from nat_lb.errors import PacketError
 from nat_lb.packet import IPV4_HEADER, IPV6_HEADER, TCP, build, pseudo_sum, resize, sealed
 from nat_lb.verdict import Reason
@@ -17,6 +17,9 @@ from nat_lb.verdict import Reason
 FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _END, _NO_OPERATION, _MSS, _SACK, _TIMESTAMPS = 0, 1, 2, 5, 8
 _HEADER = struct.Struct("!HHLLBBHHH")
+_number = int.from_bytes  # bound once
+_NUMBERS = struct.Struct("!LL4sH")
+_STAMPED = bytes((_NO_OPERATION, _NO_OPERATION, _TIMESTAMPS, 10))
 _WORD, _LONG, _BLOCK = struct.Struct("!H"), struct.Struct("!L"), struct.Struct("!LL")
 _DONT_FRAGMENT = 0x4000
 MODULO = 1 << 32
@@ -132,10 +135,44 @@ class Segment:
         return build(self.destination, self.source, TCP, body, flags=_DONT_FRAGMENT)
 
 
-def is_bare_ack(data: bytes) -> bool:
-    """Whether a plain packet, at least a TCP header long, is an acknowledgement without payload and nothing else."""
-    at = IPV4_HEADER if data[0] == 0x45 else IPV6_HEADER
-    return data[at + 13] & ~PSH == ACK and len(data) == at + (data[at + 12] >> 4) * 4
+class Layout:
+    """Where plain packets of one family have their TCP fields, to look at one without taking it apart."""
+
+    __slots__ = ("_addresses", "_weight", "at", "numbers", "texts")
+
+    def __init__(self, at: int, addresses: int) -> None:
+        self.at = at  # where the TCP header begins
+        self.numbers = struct.Struct(f"!{at + 4}xLLH").unpack_from  # sequence, acknowledgement, header length and flags
+        # Of segments that acknowledge and do nothing else: header length and flags -> where the payload begins.
+        self.texts = {words << 12 | flags: at + 4 * words for words in range(5, 16) for flags in (ACK, ACK | PSH)}
+        self._addresses = addresses
+        self._weight = TCP - at
+
+    def is_sound(self, data: bytes) -> bool:
+        """Whether the checksum is right, or only begun as in captures of offloaded packets."""
+        # Addresses and segment are in one piece; of the pseudo-header only the length and the protocol are missing.
+        # An odd last octet is the high half of a word: instead of moving all octets there, move the two numbers.
+        weight = len(data) + self._weight
+        if (_number(data[self._addresses :]) + (weight << 8 if weight & 1 else weight)) % 0xFFFF == 0:
+            return True
+        pseudo = ones_sum(data[self._addresses : self.at] + _LONG.pack(weight))
+        return _number(data[self.at + 16 : self.at + 18]) == pseudo
+
+    def may_hold_numbers(self, data: bytes, end: int) -> bool:
+        """Whether the header, which goes to `end`, has other options than timestamps as most stacks write them."""
+        size = end - self.at
+        return size != _HEADER.size and (size != 32 or data[self.at + 20 : self.at + 24] != _STAMPED)
+
+
+LAYOUTS = {4: Layout(IPV4_HEADER, 12), 6: Layout(IPV6_HEADER, 8)}
+
+
+def renumbered(data: bytes, at: int, seq: int, ack: int) -> bytes:
+    """Return a plain packet, whose TCP header is at `at`, with another sequence and acknowledgement number."""
+    old_seq, old_ack, rest, check = _NUMBERS.unpack_from(data, at + 4)
+    seq, ack = seq % MODULO, ack % MODULO
+    change = (seq - old_seq + ack - old_ack) % 0xFFFF
+    return data[: at + 4] + _NUMBERS.pack(seq, ack, rest, adjust(check, change)) + data[at + 18 :]
 
 
 def acknowledged_in(data: bytes) -> int | None:

@@ -35,6 +35,17 @@ class Stream:
         """Whether nothing moved and nothing is held, so that headers pass as they are."""
         return self.held == self.next and self.vouched is None and self.map.still
 
+    def is_steady(self, acked: int | None) -> bool:
+        """Whether the numbers of all octets to come move alike, and none waits for others.
+
+        For that the receiver has to have whole texts only: `acked` is what it acknowledges.
+        """
+        if self.first is None or acked is None or self.vouched is not None or self.overlong:
+            return False
+        if not self.undecided == self.held == self.next:
+            return False
+        return not self.map.replacements or self.original(acked) >= self.map.replacements[-1].end
+
     @property
     def pending(self) -> bytes:
         """The octets of the incomplete message."""

@@ -108,7 +108,8 @@ class TcpModel:
         packet = segment.pack()
         self.log.append(f"{now:7.3f} sent {segment}")
         if segment.payload and self.chance.strikes(self.corrupt):
-            packet = packet[:-1] + bytes((packet[-1] ^ 1 << self.chance.rng.randrange(8),))
+            at = len(packet) - 1 - self.chance.rng.randrange(len(segment.payload))
+            packet = packet[:at] + bytes((packet[at] ^ 1 << self.chance.rng.randrange(8),)) + packet[at + 1 :]
         self._carry(packet, now, self._at_box)
 
     def _carry(self, packet: bytes, now: float, then: Callable[[bytes, float], None]) -> None:

@@ -54,6 +54,9 @@ class Speller(Helper):
     def holds(self, tail: bytes, direction: Direction) -> bool:
         return tail.startswith(b"!")
 
+    def ignores(self, octets: bytes, direction: Direction) -> bool:
+        return octets.endswith(b"\n") and b"!" not in octets
+
     def rewrite(self, message: Message) -> Iterable[Edit]:
         if message.data.startswith(b"!"):
             for found in MARKED.finditer(message.data):

@@ -44,6 +44,7 @@ Heaviest.explain(flow: FlowKey) -> str
 Helper(peers: Peers, options: Any = None)
 Helper.frame(data: bytes, direction: Direction) -> int
 Helper.holds(tail: bytes, direction: Direction) -> bool
+Helper.ignores(octets: bytes, direction: Direction) -> bool
 Helper.rewrite(message: Message) -> Iterable[Edit]
 LeastLoad(servers: Sequence[RealServer], load: Load = Load.OVERHEAD, *, weighted: bool = False, idle_first: bool = False)
 LeastLoad.choose(flow: FlowKey) -> RealServer | None

@@ -301,3 +301,109 @@ def test_edit_of_what_has_passed_already_is_refused() -> None:
     assert line.server(b"t\r\n", 5005).payload == b"t\r\n"
     assert "reaches into octets that holds() let pass" in line.notes.faults[0]
     assert line.notes.undone == 1
+
+
+class Ignoring(Upper):
+    """Ignores whole lines that begin with a hyphen, and notes all that it was asked about."""
+
+    def __init__(self, peers: Peers) -> None:
+        super().__init__(peers)
+        self.asked: list[bytes] = []
+
+    def ignores(self, octets: bytes, direction: Direction) -> bool:
+        self.asked.append(octets)
+        if octets == b"-fault\r\n":
+            raise ValueError("ignores")
+        return octets.startswith(b"-") and octets.endswith(b"\n")
+
+
+@pytest.fixture
+def ignoring() -> tuple[Line, Ignoring]:
+    helper = Ignoring(PEERS)
+    line = Line(helper)
+    line.client()
+    return line, helper
+
+
+def test_messages_that_the_helper_ignores_pass_unseen_and_what_follows_is_shown(
+    ignoring: tuple[Line, Ignoring],
+) -> None:
+    line, helper = ignoring
+    assert line.server(b"-cat\r\n", 5001).payload == b"-cat\r\n"
+    assert line.server(b"a cat\r\n", 5007).payload == b"a tiger\r\n"
+    assert line.client(b"-one\r\n", ack=5007).payload == b"-one\r\n"
+    assert (helper.asked, helper.seen) == ([b"-cat\r\n", b"a cat\r\n"], [b"a cat\r\n", b"-one\r\n"])
+
+
+def test_ignored_messages_are_renumbered_once_the_edit_before_them_has_arrived(
+    ignoring: tuple[Line, Ignoring],
+) -> None:
+    line, helper = ignoring
+    line.server(b"a cat\r\n", 5001)
+    line.client(ack=5010)
+    again = line.server(b"-more\r\n", 5008)
+    assert (again.seq, again.payload) == (5010, b"-more\r\n")
+    assert line.client(b"-fine\r\n", ack=5017).ack == 5015
+    assert line.client(seq=1008, ack=5017).ack == 5015
+    assert helper.asked == [b"a cat\r\n", b"-more\r\n", b"-fine\r\n"]
+
+
+def test_late_acknowledgement_keeps_a_number_from_before_the_edit(ignoring: tuple[Line, Ignoring]) -> None:
+    line, _ = ignoring
+    line.server(b"a cat\r\n", 5001)
+    line.client(ack=5010)
+    assert line.server(b"", 5001, flags=ACK).seq == 5001
+    assert line.server(b"", 5008, flags=ACK).seq == 5010
+
+
+def test_sack_blocks_are_told_in_the_senders_numbers_long_after_the_edit(ignoring: tuple[Line, Ignoring]) -> None:
+    line, _ = ignoring
+    line.server(b"a cat\r\n", 5001)
+    line.client(ack=5010)
+    sack = b"\x01\x01\x05\x0a" + (5020).to_bytes(4, "big") + (5030).to_bytes(4, "big")
+    assert line.client(ack=5010, options=sack).data[44:52] == (5018).to_bytes(4, "big") + (5028).to_bytes(4, "big")
+    stamped = line.client(ack=5010, options=b"\x01\x01\x08\x0a" + bytes(8))
+    assert (stamped.ack, stamped.timestamps) == (5008, (bytes(4), bytes(4)))
+
+
+@pytest.mark.parametrize("ending", [b"", b"x" * 70])
+def test_octets_in_the_middle_of_a_message_are_not_asked_about(ignoring: tuple[Line, Ignoring], ending: bytes) -> None:
+    line, helper = ignoring
+    line.client(b"half" + ending)
+    line.client(b"-cat\r\n", seq=1005 + len(ending))
+    assert helper.asked == [b"half" + ending]
+    assert helper.seen == ([] if ending else [b"half-cat\r\n"])
+
+
+def test_damaged_segment_is_not_asked_about_and_the_true_one_is(ignoring: tuple[Line, Ignoring]) -> None:
+    line, helper = ignoring
+    packet = bytearray(packets.tcp(REAL, CLIENT, ACK, b"a cat\r\n", seq=5001, ack=1001))
+    packet[40] = ord("-")
+    with pytest.raises(PacketError, match="bad-checksum"):
+        line.rewriter.rewrite(bytes(packet), Direction.REPLY, 0.0)
+    assert line.server(b"a cat\r\n", 5001).payload == b"a tiger\r\n"
+    assert helper.seen == [b"a cat\r\n"]
+
+
+def test_header_that_is_longer_than_its_packet_is_malformed(ignoring: tuple[Line, Ignoring]) -> None:
+    packet = bytearray(packets.tcp(CLIENT, VIRTUAL, ACK, seq=1001, ack=5001))
+    packet[32] = 0xF0
+    with pytest.raises(PacketError, match="malformed"):
+        ignoring[0].rewriter.rewrite(bytes(packet), Direction.ORIGINAL, 0.0)
+
+
+def test_helper_that_fails_to_ignore_is_shown_the_message(ignoring: tuple[Line, Ignoring]) -> None:
+    line, helper = ignoring
+    assert line.server(b"-fault\r\n", 5001).payload == b"-fault\r\n"
+    assert line.notes.faults == ["ignores: ignores"]
+    assert helper.seen == [b"-fault\r\n"]
+
+
+def test_helper_that_left_an_edited_connection_is_asked_no_more(ignoring: tuple[Line, Ignoring]) -> None:
+    line, helper = ignoring
+    line.server(b"a cat\r\n", 5001)
+    line.client(b"QUIT\r\n", ack=5010)
+    line.server(b"bye\r\n", 5008, ack=1007)
+    asked = list(helper.asked)
+    assert line.server(b"-x" * 50, 5013, ack=1007).seq == 5015
+    assert helper.asked == asked

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from nat_lb.errors import PacketError
-from nat_lb.packet import Packet
+from nat_lb.packet import Packet, pseudo_sum
 from nat_lb.payload import acknowledgement
-from nat_lb.segment import Segment
+from nat_lb.segment import LAYOUTS, Segment, renumbered
 from nat_lb.testing import packets
 from nat_lb.testing.packets import ACK, PSH, SYN, URG
 
@@ -100,3 +100,26 @@ def test_acknowledgement_in_a_peers_place_is_as_recent_as_what_its_receiver_took
     answer = Segment(acknowledgement(Segment(packets.tcp(*V4, ACK, b"x", options=options)), 100, None))
     assert answer.timestamps == (b"\x00\x00\x00\x09", b"\x00\x00\x00\x07")
     assert (answer.flags, answer.ack) == (ACK, 100)
+
+
+@BOTH
+@pytest.mark.parametrize("payload", [b"", b"x", b"even", b"odd" * 99])
+def test_checksum_is_sound_if_right_or_only_begun(ends: tuple[str, str], payload: bytes) -> None:
+    packet = packets.tcp(*ends, ACK, payload, seq=7, ack=8)
+    layout = LAYOUTS[Packet(packet).version]
+    at = layout.at + 16
+    view = Packet(packet)
+    begun = pseudo_sum(view.source, view.destination, 6, len(packet) - layout.at).to_bytes(2, "big")
+    assert layout.is_sound(packet)
+    assert layout.is_sound(packet[:at] + begun + packet[at + 2 :])
+    for damaged in (layout.at - 1, layout.at, at, len(packet) - 1):
+        assert not layout.is_sound(packet[:damaged] + bytes((packet[damaged] ^ 4,)) + packet[damaged + 1 :])
+
+
+@BOTH
+def test_renumbered_packet_is_the_one_built_anew(ends: tuple[str, str]) -> None:
+    packet = packets.tcp(*ends, ACK | PSH, b"data", seq=7, ack=8)
+    at = LAYOUTS[Packet(packet).version].at
+    for seq, ack in ((5, 2**32 - 1), (2**32 - 1, 0), (7, 8), (70000, 2**31)):
+        assert renumbered(packet, at, seq, ack) == packets.tcp(*ends, ACK | PSH, b"data", seq=seq, ack=ack)
+    assert renumbered(packet, at, -1, 2**32) == renumbered(packet, at, 2**32 - 1, 0)

@@ -67,3 +67,17 @@ def test_retransmission_from_before_what_is_remembered_is_refused() -> None:
     stream.map.floor = 150
     with pytest.raises(PacketError, match="stale-retransmission"):
         stream.render(120, b"x", 120)
+
+
+def test_stream_is_steady_while_no_octet_waits_and_the_receiver_has_every_replaced_text() -> None:
+    stream = Stream(100)
+    assert not stream.is_steady(None)
+    assert stream.is_steady(100)
+    stream.admit(100, b"ab\n")
+    assert not stream.is_steady(100)
+    stream.undecided = stream.held = stream.next
+    stream.map.record(100, 102, b"wxyz")
+    assert [stream.is_steady(acked) for acked in (100, 103, 104, 105)] == [False, False, True, True]
+    stream.overlong = True
+    assert not stream.is_steady(105)
+    assert not Stream().is_steady(0)
