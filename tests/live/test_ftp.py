@@ -20,12 +20,15 @@ import pytest
 from nat_lb.testing.lab import Host, Lab, RunningDirector, wait_until
 from nat_lb.testing.servers import Proftpd, PureFtpd, Pyftpdlib, Vsftpd
 from nat_lb.testing.servers.ftp import FtpServer
-from tests.live.ftp_clients import CLIENTS, FILE, WHO, Errand, cases
-from tests.live.ground import IPV4, Family, both_families, of_both, watched
+from tests.live.ftp_clients import CLIENTS, FILE, TLS_CLIENTS, WHO, Client, Errand, cases
+from tests.live.ground import IPV4, IPV6, Family, both_families, curl, of_both, watched
 
 HERE = Path(__file__).parent
 UNPACKED = HERE.parents[1] / "build" / "peers"  # by scripts/unpack-packages
 SERVERS = {"vsftpd": 21, "pyftpdlib": 2121, "proftpd": 2122, "pure-ftpd": 2123}
+TLS = {"explicit": 2990, "implicit": 990}
+TLS_RANGES = {"explicit": ("52000-52099", "52100-52199"), "implicit": ("52200-52299", "52300-52399")}
+TLS_WITHOUT_RANGES = 2991
 SCRIPTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "pipelined": (2200, ("pipelined",)),
     "multiline": (2201, ("multiline",)),
@@ -41,9 +44,18 @@ real_servers = pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib"])
 
 
 def files(family: Family) -> str:
-    ports = [*SERVERS.values(), *(script[0] for script in SCRIPTS.values())]
-    lines = ['scheduler = "rr"', 'helpers = ["ftp"]']
-    return "\n".join(family.service(f"ftp{port}-", port, lines, servers=f"1:{port} 2:{port}") for port in ports)
+    services = [service(family, port) for port in (*SERVERS.values(), *(script[0] for script in SCRIPTS.values()))]
+    services.append(service(family, TLS_WITHOUT_RANGES, at=TLS["explicit"]))
+    for kind, ranges in TLS_RANGES.items():
+        addresses = ["172.16.0.2", "172.16.0.3"] if family.version == 4 else ["fd00:172:16::2", "fd00:172:16::3"]
+        table = [f'"{address}" = "{ports}"' for address, ports in zip(addresses, ranges, strict=True)]
+        services.append(service(family, TLS[kind], "[service.helper_options.ftp.passive_ports]", *table))
+    return "\n".join(services)
+
+
+def service(family: Family, port: int, *lines: str, at: int = 0) -> str:
+    common = ['scheduler = "rr"', 'helpers = ["ftp"]']
+    return family.service(f"ftp{port}-", port, [*common, *lines], servers=f"1:{at or port} 2:{at or port}")
 
 
 class Ground:
@@ -59,12 +71,12 @@ class Ground:
         command: list[str | Path] = [sys.executable, HERE / "ftp_session.py", family.vip, str(port), *arguments]
         return json.loads(self.lab.client.run(command, check=True, timeout=120).stdout)
 
-    def run(self, client: str, errand: Errand) -> str:
+    def run(self, client: Client, errand: Errand) -> str:
         """Send a client on its errand; returns the real server that served it, if all went well."""
         errand.folder.mkdir()
         (errand.folder / errand.upload).write_bytes(os.urandom(70_000))
-        said = CLIENTS[client](errand)
-        assert f"> {errand.mode}" in said, f"{client} did not say {errand.mode}: {said}"
+        said = client(errand)
+        assert f"> {errand.mode}" in said, f"{errand.mode} was not said: {said}"
         assert WHO in [line.rpartition("/")[2] for line in errand.listing.read_text().split()]
         [root] = [root for root in self.roots if (root / errand.upload).exists()]
         assert (root / errand.upload).read_bytes() == (errand.folder / errand.upload).read_bytes()
@@ -75,10 +87,11 @@ class Ground:
 @pytest.fixture(scope="module")
 def ground(shared_lab: Lab) -> Iterator[Ground]:
     """All servers behind one director; every packet of the module is captured on all legs, and judged at its end."""
+    assert UNPACKED.is_dir(), "two FTP servers are missing: make ftp-servers"
     with contextlib.ExitStack() as stack:
         roots = [fill(shared_lab.directory / f"files{number}", number) for number in (1, 2)]
-        for host, root in zip(shared_lab.servers, roots, strict=True):
-            for server in servers(host, root):
+        for number, (host, root) in enumerate(zip(shared_lab.servers, roots, strict=True)):
+            for server in servers(host, root, number):
                 stack.enter_context(server)
             for port, words in SCRIPTS.values():
                 host.spawn([sys.executable, HERE / "scripted_ftp.py", str(port), host.name, *words])
@@ -89,15 +102,24 @@ def ground(shared_lab: Lab) -> Iterator[Ground]:
             yield built
 
 
-def servers(host: Host, root: Path) -> list[FtpServer]:
+def servers(host: Host, root: Path, number: int) -> list[FtpServer]:
     at = SERVERS
     pro, pure = UNPACKED / "proftpd-core/usr/sbin/proftpd", UNPACKED / "pure-ftpd/usr/sbin/pure-ftpd"
+    explicit, implicit = ((int(ports[:5]), int(ports[6:])) for ports in (one[number] for one in TLS_RANGES.values()))
     return [
         Vsftpd(host, at["vsftpd"], root=root, writable=True),
         Pyftpdlib(host, at["pyftpdlib"], root=root, writable=True, passive_ports=(51000, 51999)),
         Proftpd(host, at["proftpd"], root=root, writable=True, passive_ports=(53000, 53999), program=pro),
         PureFtpd(host, at["pure-ftpd"], root=root, writable=True, passive_ports=(54000, 54999), program=pure),
+        Pyftpdlib(
+            host, TLS["explicit"], root=root, writable=True, passive_ports=explicit, advertised=Lab.vip, tls=True
+        ),
+        ImplicitTls(host, TLS["implicit"], root=root, writable=True, passive_ports=implicit),
     ]
+
+
+class ImplicitTls(Vsftpd):
+    implicit_tls = True
 
 
 def fill(root: Path, number: int) -> Path:
@@ -117,7 +139,7 @@ def test_client_lists_downloads_and_uploads_at_every_server(
 ) -> None:
     def twice(server: str) -> list[str]:
         names = [f"{client}-{server}-{mode}-{family.version}-{number}" for number in range(2)]
-        return sorted(ground.run(client, errand(name, server)) for name in names)
+        return sorted(ground.run(CLIENTS[client], errand(name, server)) for name in names)
 
     def errand(name: str, server: str) -> Errand:
         return Errand(ground.lab.client, family, SERVERS[server], mode, tmp_path / name, name)
@@ -197,3 +219,29 @@ def test_privileged_port_of_the_client_is_refused_and_logged(ground: Ground) -> 
     numbers = ground.lab.client.v4.replace(".", ",")
     ground.session(IPV4, SERVERS["vsftpd"], "say", f"PORT {numbers},0,80")
     wait_until(lambda: "PORT names port 80, below 1024" in ground.director.log())
+
+
+@pytest.mark.parametrize("client", TLS_CLIENTS)
+@pytest.mark.parametrize("kind", TLS)
+def test_encrypted_session_moves_files_through_its_real_server_s_own_range(
+    ground: Ground, kind: str, client: str, tmp_path: Path
+) -> None:
+    ways = [(IPV4, "EPSV"), (IPV6, "EPSV")]
+    if kind == "explicit":  # its 227 names the VIP; vsftpd's, over an IPv6 socket, could only name its own address
+        ways.append((IPV4, "PASV"))
+    for family, mode in ways:
+        names = [f"tls-{client}-{kind}-{mode}-{family.version}-{number}" for number in range(2)]
+        scheme = "ftps" if kind == "implicit" else "ftp"
+        errands = [Errand(ground.lab.client, family, TLS[kind], mode, tmp_path / name, name, scheme) for name in names]
+        assert {ground.run(TLS_CLIENTS[client], errand) for errand in errands} == {"server1", "server2"}
+
+
+@both_families
+def test_encrypted_session_without_a_range_goes_on_and_is_logged(ground: Ground, family: Family) -> None:
+    url = family.url("/data.bin", scheme="ftp", port=TLS_WITHOUT_RANGES)
+    done = curl(ground.lab.client, "-v", "-k", "--ssl-reqd", "--head", url, check=True)
+    assert "SSL connection using" in done.stderr
+    assert "Content-Length: 9000" in done.stdout
+    who = f"ftp: ftp{TLS_WITHOUT_RANGES}-{family.version} {family.bracketed(family.of(ground.lab.client))}:"
+    wait_until(lambda: f"{who}" in ground.director.log())
+    assert "- encrypted, and passive_ports has no range for " in ground.director.log()

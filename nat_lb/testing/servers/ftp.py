@@ -1,6 +1,6 @@
-"""Two real FTP servers: vsftpd (C, strict about foreign addresses) and pyftpdlib (Python, TLS too).
+"""Two real FTP servers: vsftpd (C, strict about foreign addresses) and pyftpdlib (Python).
 
-Both serve `root` to anonymous users over IPv4 and IPv6, in active and passive mode.
+Both serve `root` to anonymous users over IPv4 and IPv6, in active and passive mode, and know TLS.
 """
 
 from __future__ import annotations
@@ -40,6 +40,17 @@ xferlog_enable=YES
 vsftpd_log_file={directory}/vsftpd.log
 secure_chroot_dir={directory}/empty
 """
+IMPLICIT_TLS = """\
+ssl_enable=YES
+implicit_ssl=YES
+allow_anon_ssl=YES
+force_anon_logins_ssl=YES
+force_anon_data_ssl=YES
+require_ssl_reuse=NO
+ssl_ciphers=HIGH
+rsa_private_key_file={key}
+rsa_cert_file={certificate}
+"""
 
 
 class FtpServer(Server):
@@ -66,11 +77,16 @@ class FtpServer(Server):
 
 
 class Vsftpd(FtpServer):
-    """A vsftpd on `host`; `from_port_20` makes its active data connections come from port 20, as RFC 959 has it."""
+    """A vsftpd on `host`.
+
+    `from_port_20` makes its active data connections come from port 20, as RFC 959 has it; with `implicit_tls` it speaks
+    nothing but TLS, from the first octet.
+    """
 
     program = "vsftpd"
     package = "vsftpd"
     from_port_20 = True
+    implicit_tls = False
 
     def command(self) -> list[str | Path]:
         """Write vsftpd.conf and the folder it locks itself into."""
@@ -79,8 +95,12 @@ class Vsftpd(FtpServer):
         first, last = self.passive_ports
         flags = {"writable": _yes(self.writable), "from_port_20": _yes(self.from_port_20)}
         places = {"port": self.port, "root": self.root, "directory": self.directory, "first": first, "last": last}
+        text = VSFTPD.format(**flags, **places)
+        if self.implicit_tls:
+            key, certificate = make_certificate(self.directory)
+            text += IMPLICIT_TLS.format(key=key, certificate=certificate)
         configuration = self.directory / "vsftpd.conf"
-        configuration.write_text(VSFTPD.format(**flags, **places))
+        configuration.write_text(text)
         return [self.program, configuration]
 
     def log(self) -> str:
@@ -90,7 +110,10 @@ class Vsftpd(FtpServer):
 
 
 class Pyftpdlib(FtpServer):
-    """A pyftpdlib on `host`; with `tls` it offers AUTH TLS, with `user` it wants that name and `password`."""
+    """A pyftpdlib on `host`; with `tls` it offers AUTH TLS, with `user` it wants that name and `password`.
+
+    `advertised` is the IPv4 address that its 227 names, if not the host's own.
+    """
 
     program = sys.executable
     package = "none: pip install pyftpdlib[ssl]"
@@ -103,11 +126,13 @@ class Pyftpdlib(FtpServer):
         root: Path | None = None,
         writable: bool = False,
         passive_ports: tuple[int, int] = (50000, 50999),
+        advertised: str = "",
         tls: bool = False,
         user: str = "",
         password: str = "",
     ) -> None:
         super().__init__(host, port, root=root, writable=writable, passive_ports=passive_ports)
+        self.advertised = advertised
         self.tls = tls
         self.user = user
         self.password = password
@@ -120,6 +145,8 @@ class Pyftpdlib(FtpServer):
         command: list[str | Path] = [self.program, "-m", "pyftpdlib", "--debug", *places]
         if self.writable:
             command.append("--write")
+        if self.advertised:
+            command += ["-n", self.advertised]
         if self.user:
             command += ["-u", self.user, "-P", self.password]
         if self.tls:
