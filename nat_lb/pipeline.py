@@ -67,9 +67,13 @@ class Pipeline:
             traffic = path.traffic
             traffic.packets += 1
             traffic.octets += length
-            if connection.rewriter is not None:
-                return self._rewrite(connection, path, data, now)
-            return path.apply(data)
+            rewriter = connection.rewriter
+            if rewriter is None:
+                return path.apply(data)
+            result = rewriter.rewrite(data, path.direction, now)
+            if result is data and not rewriter.finished:
+                return path.apply(data)
+            return self._rewritten(connection, path, result, rewriter.finished)
         except PacketError as error:
             return self._drop(Reason(error.reason))
         except Exception as error:
@@ -105,12 +109,11 @@ class Pipeline:
         self.lifecycle.change_state(connection, state, now)
         return False
 
-    def _rewrite(self, connection: Connection, path: Translation, data: bytes, now: float) -> Verdict:
-        """Let the connection's helper and the sequence adjustment have the packet, then translate it."""
-        rewriter = connection.rewriter
-        assert rewriter is not None
-        result = rewriter.rewrite(data, path.direction, now)
-        if rewriter.finished:
+    def _rewritten(
+        self, connection: Connection, path: Translation, result: bytes | Rewritten, finished: bool
+    ) -> Verdict:
+        """Translate what became of a packet, and let go of a rewriter that has nothing more to do."""
+        if finished:
             connection.rewriter = None
             self.lifecycle.hand_over(connection)
         if isinstance(result, Rewritten):
