@@ -9,8 +9,9 @@ The law: a message has only what it must have, and what is asked for; keywords a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import Any, NamedTuple, TypeAlias
 
 from pycrate_asn1dir.H225 import H323_MESSAGES, MULTIMEDIA_SYSTEM_CONTROL
 from pycrate_asn1rt.codecs import ASN1CodecPER
@@ -19,7 +20,7 @@ from nat_lb.api import Endpoint
 
 Value: TypeAlias = tuple[str, Any]  # of a CHOICE
 
-_UNKNOWN = range(40, 60)  # numbers of extensions that no version of H.225.0 has
+_MOST_EXTENSIONS = 32  # that tshark can count
 
 PROTOCOL = (0, 0, 8, 2250, 0, 4)  # H.225.0 version 4
 _TERMINAL: dict[str, Any] = {"mc": False, "undefinedNode": False}
@@ -130,7 +131,8 @@ def signal(kind: str, tunnelled: Sequence[Value] = (), **fields: Any) -> bytes:
     pdu: dict[str, Any] = {"h323-message-body": (kind, _BODIES[kind] | fields), "h245Tunnelling": bool(tunnelled)}
     if tunnelled:
         pdu["h245Control"] = [_encoded_control(message) for message in tunnelled]
-    user = _encoded(H323_MESSAGES.H323_UserInformation, {"h323-uu-pdu": pdu}, pdu["h323-message-body"][1])
+    body = _Extensible(pdu["h323-message-body"][1], f"{_capital(kind)}_UUIE")
+    user = _encoded(H323_MESSAGES.H323_UserInformation, {"h323-uu-pdu": pdu}, body)
     element = b"\x7e" + (len(user) + 1).to_bytes(2, "big") + b"\x05" + user
     return tpkt(b"\x08\x02\x00\x01" + bytes([_MESSAGE_TYPES[kind]]) + b"\x28\x04Test" + element)
 
@@ -143,7 +145,7 @@ def control(*messages: Value) -> bytes:
 def ras(kind: str, **fields: Any) -> bytes:
     """Return a RAS message with these fields."""
     body = {"requestSeqNum": 1} | _REQUESTS[kind] | fields
-    return _encoded(H323_MESSAGES.RasMessage, (kind, body), body)
+    return _encoded(H323_MESSAGES.RasMessage, (kind, body), _Extensible(body, _capital(kind)))
 
 
 def fast_start(*channels: Value) -> list[bytes]:
@@ -211,16 +213,32 @@ def _encoded_control(message: Value) -> bytes:
     return _encoded(MULTIMEDIA_SYSTEM_CONTROL.MultimediaSystemControlMessage, message)
 
 
-def _encoded(kind: Any, value: Any, extended: dict[str, Any] | None = None) -> bytes:
+class _Extensible(NamedTuple):
+    """The part of a message that may get an extension of a version to come, and the name of its type."""
+
+    body: dict[str, Any]
+    kind: str
+
+    def extended(self) -> Iterator[None]:
+        """Give it one extension after the other."""
+        known = len(getattr(H323_MESSAGES, self.kind)._ext_nest)
+        for number in range(known + 1, _MOST_EXTENSIONS + 1):
+            self.body[f"_ext_{number}"] = bytes(1)
+            yield
+            del self.body[f"_ext_{number}"]
+
+
+def _capital(name: str) -> str:
+    return name[0].upper() + name[1:]
+
+
+def _encoded(kind: Any, value: Any, part: _Extensible | None = None) -> bytes:
     """Return the encoding of a value, as long as it can be decoded again.
 
-    pycrate 0.8 pads extensions wrongly after some lengths of what is before them. Then one more, of a version to
-    come, is added to the part that may be `extended`, so that the padding is right.
+    pycrate 0.8 pads extensions wrongly after some lengths of what is before them. Then one more, of a version to come,
+    is added to a part of it, so that the padding is right.
     """
-    for number in (0, *_UNKNOWN):
-        if number and extended is not None:
-            extended.pop(f"_ext_{number - 1}", None)
-            extended[f"_ext_{number}"] = bytes(1)
+    for _ in chain([None], part.extended() if part else ()):
         octets = bytes(kind.to_aper(value))
         if _decodes_to(kind, octets, value):
             return octets
