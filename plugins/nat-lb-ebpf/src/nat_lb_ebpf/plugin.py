@@ -6,6 +6,7 @@ one before it left, and another namespace's director does not.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,7 +30,7 @@ from nat_lb_ebpf.connections import Entry, Opened
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.fastpath import EbpfPath
 from nat_lb_ebpf.kernel import PINS, Sizes
-from nat_lb_ebpf.layout import Counter, EventKind
+from nat_lb_ebpf.layout import CloseReason, Counter, EventKind
 from nat_lb_ebpf.services import service_key
 
 _KINDS = {
@@ -37,6 +38,8 @@ _KINDS = {
     Happening.STATE_CHANGED: EventKind.STATE_CHANGED,
     Happening.CLOSED: EventKind.CLOSED,
 }
+_HAPPENINGS = {kind: happening for happening, kind in _KINDS.items()}
+_REASONS = {reason: reason.name.lower() for reason in CloseReason}
 _ROOT_ONLY = "nat-lb-ebpf: loading eBPF programs is for root. Remedy: run nat-lb as root."
 
 
@@ -53,7 +56,8 @@ class Ebpf(FastPath):
     def __init__(self, config: Config) -> None:
         if os.geteuid():
             raise FastPathFault(_ROOT_ONLY)
-        self._path = EbpfPath(Sizes(connections=config.director.max_connections), pins_of_this_namespace())
+        self._pins = pins_of_this_namespace()
+        self._path = EbpfPath(Sizes(connections=config.director.max_connections), self._pins)
         self._plans: dict[bytes, Plan | None] = {}  # as published, by the kernel's key of the service
         self._attached: dict[str, str] = {}  # by device, what carries packets there
         self._running = False
@@ -120,7 +124,11 @@ class Ebpf(FastPath):
     def events(self) -> Iterable[CarriedEvent]:
         if self._running:
             self._attach()
-        return ()
+        for event in self._path.events():
+            kind = EventKind(event.kind)
+            carried = self._carried(self._path.connections.of(event))
+            reason = _REASONS[CloseReason(event.reason)] if kind is EventKind.CLOSED else ""
+            yield CarriedEvent(_HAPPENINGS[kind], carried, event.old_state, reason)
 
     @property
     def lost(self) -> int:
@@ -142,6 +150,9 @@ class Ebpf(FastPath):
             self._path.devices.detach_tc(device)
         self._path.flush()
         self._path.kernel.unpin()
+        for folder in (self._pins, PINS):
+            with contextlib.suppress(OSError):  # another layout's or another namespace's pins are there
+                folder.rmdir()
         self._path.close()
 
     def _attach(self) -> None:
