@@ -101,9 +101,11 @@ def nat_lb_connection_state_changed(connection: Connection, old_state: str, new_
 
 @hookspec
 def nat_lb_connection_closed(connection: Connection, reason: str) -> None:
-    """Take note that a connection left the table; `reason` is "expired", "reused", "removed", "forgotten" or "parent".
+    """Take note that a connection left the table.
 
-    "removed" is by a reload, "forgotten" by the helper that announced it, "parent" with the connection it was bound to.
+    `reason` is "expired", "reused" (by a new connection of the same client's port), "removed" (by a reload),
+    "forgotten" (by the helper that announced it), "parent" (with the connection it was bound to) or "evicted" (by the
+    fast path, to make room).
     """
 
 
