@@ -1,71 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The XDP front end: before the stack, where the driver has it. Only what leaves by a device that takes XDP frames is
- * handled, and only when the next hop is known; what goes up meets the TC program, which does the rest. */
-#include "nat.h"
-
-#define UP XDP_PASS
-
-/* Devices that take frames, by their index. */
-struct {
-	__uint(type, BPF_MAP_TYPE_DEVMAP_HASH);
-	__uint(max_entries, 256);
-	__type(key, __u32);
-	__type(value, __u32);
-} devices SEC(".maps");
-
-static __always_inline void fix_checksum(struct packet *packet, const struct match *match)
-{
-	__u16 address = match->binding->address_change[match->direction & 1];
-	__u16 port = match->binding->port_change[match->direction & 1];
-	__u16 *check = packet->protocol == TCP ? &packet->tcp->check : &packet->udp->check;
-	__u16 result = adjust(adjust(*check, address), port);
-
-	*check = packet->protocol == UDP && !result ? 0xffff : result; /* 0 says that there is none (RFC 768) */
-}
-
-static __always_inline int forward(struct xdp_md *frame, struct ethernet *ethernet, void *end, __u32 family)
-{
-	struct bpf_fib_lookup fib;
-	struct flow_key key = {};
-	struct packet packet;
-	struct match match;
-	long found;
-
-	if (!parse(&packet, &key, ethernet + 1, end, end - (void *)(ethernet + 1), family) ||
-	    !match_packet(&packet, &key, &match, family))
-		return UP;
-	ask_fib(&fib, &packet, &key, &match, family);
-	fib.ifindex = frame->ingress_ifindex;
-	fib.tot_len = packet.length;
-	found = bpf_fib_lookup(frame, &fib, sizeof(fib), 0);
-	if (found != BPF_FIB_LKUP_RET_SUCCESS) {
-		increment(found == BPF_FIB_LKUP_RET_NO_NEIGH ? UP_NEIGHBOR : UP_ROUTE);
-		return UP;
-	}
-	if (bpf_redirect_map(&devices, fib.ifindex, UP) != XDP_REDIRECT) {
-		increment(UP_DEVICE);
-		return UP;
-	}
-	note(&match, packet.octet, 1, packet.length);
-	fix_checksum(&packet, &match);
-	translate(&packet, &match, family);
-	address_frame(ethernet, &fib);
-	return XDP_REDIRECT;
-}
+#include "xdp.h"
 
 SEC("xdp")
 int nat_lb_xdp(struct xdp_md *frame)
 {
-	void *end = (void *)(long)frame->data_end;
-	struct ethernet *ethernet = (void *)(long)frame->data;
-
-	if ((void *)(ethernet + 1) > end)
-		return UP;
-	if (ethernet->type == bpf_htons(ETHERTYPE_IPV4))
-		return forward(frame, ethernet, end, INET);
-	if (ethernet->type == bpf_htons(ETHERTYPE_IPV6))
-		return forward(frame, ethernet, end, INET6);
-	return UP;
+	return handle_frame(frame);
 }
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
