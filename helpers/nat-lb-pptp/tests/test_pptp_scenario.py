@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from itertools import count
+from typing import Any, NamedTuple
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from scapy.layers.inet import ICMP, IP, TCP
 from scapy.layers.l2 import GRE_PPTP
 from scapy.layers.pptp import (
@@ -303,3 +307,80 @@ def test_messages_of_one_segment_are_all_translated(scenario: Scenario) -> None:
     replies = [octets(PPTPOutgoingCallReply(call_id=own, peer_call_id=500 + own)) for own in (0, 1)]
     wanted = [octets(PPTPOutgoingCallReply(call_id=own + 1, peer_call_id=500 + own)) for own in (0, 1)]
     assert control.server_says(b"".join(replies)) == b"".join(wanted)
+
+
+class Known(NamedTuple):
+    """A call that is connected: its public id, and the client's."""
+
+    control: Control
+    public: int
+    number: int
+
+
+class Machine(RuleBasedStateMachine):
+    """One client's control connections to two real servers that both count from 0, in any order of events."""
+
+    @initialize()
+    def begin(self) -> None:
+        self.scenario = Scenario(CONFIGURATION, registry_with(), staged=True)
+        self.controls: list[Control] = []
+        self.calls: dict[tuple[str, int], Known] = {}  # by real server and its id
+        self.numbers = count(1)
+
+    @rule()
+    def control_connection_opens(self) -> None:
+        if len(self.controls) < 4:
+            self.controls.append(Control(self.scenario, port=40000 + next(self.numbers)))
+
+    @rule(data=st.data())
+    def call_is_connected(self, data: st.DataObject) -> None:
+        if self.controls:
+            control = data.draw(st.sampled_from(self.controls))
+            own = next(own for own in count() if (control.real, own) not in self.calls)
+            number = 1000 + next(self.numbers)
+            self.calls[control.real, own] = Known(control, control.connects(own, number), number)
+
+    @rule(data=st.data())
+    def call_is_disconnected(self, data: st.DataObject) -> None:
+        if self.calls:
+            real, own = data.draw(st.sampled_from(sorted(self.calls)))
+            control, public, number = self.calls.pop((real, own))
+            told = control.server_says(octets(PPTPCallDisconnectNotify(call_id=own, result_code=4)))
+            assert PPTPCallDisconnectNotify(told).call_id == public
+            self.nothing_passes(real, public, number)
+
+    @rule(data=st.data(), politely=st.booleans())
+    def control_connection_ends(self, data: st.DataObject, politely: bool) -> None:
+        if not self.controls:
+            return
+        control = self.controls.pop(data.draw(st.integers(0, len(self.controls) - 1)))
+        ended = [place for place, call in self.calls.items() if call.control is control]
+        if politely:
+            control.client_says(octets(PPTPStopControlConnectionRequest()))
+        control.client.sends(FIN | ACK, seq=control.said[True])
+        control.server.sends(FIN | ACK, seq=control.said[False])
+        for place in ended:
+            _, public, number = self.calls.pop(place)
+            if politely:
+                self.nothing_passes(place[0], public, number)
+
+    @rule()
+    def time_passes(self) -> None:
+        self.scenario.time(30)
+        for control in self.controls:
+            control.client.sends(ACK, seq=control.said[True], ack=control.said[False])
+
+    @invariant()
+    def packets_of_each_call_find_their_way(self) -> None:
+        assert len({call.public for call in self.calls.values()}) == len(self.calls)
+        for (real, own), (_, public, number) in self.calls.items():
+            assert arrived(sends_gre(self.scenario, real, CLIENT, number)) == (VIP, CLIENT, number)
+            assert arrived(sends_gre(self.scenario, CLIENT, VIP, public)) == (CLIENT, real, own)
+
+    def nothing_passes(self, real: str, public: int, number: int) -> None:
+        sends_gre(self.scenario, CLIENT, VIP, public).expect_dropped("no-service")
+        sends_gre(self.scenario, real, CLIENT, number).expect_dropped("reply-without-connection")
+
+
+TestCallsInAnyOrder = Machine.TestCase
+TestCallsInAnyOrder.settings = settings(max_examples=100, stateful_step_count=30, deadline=None)
