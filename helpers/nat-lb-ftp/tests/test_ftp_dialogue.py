@@ -453,3 +453,46 @@ def test_edited_lines_were_held_from_their_first_octet(before: bytes, text: byte
     held = [dialogue.ftp.holds(line[:cut], Direction.REPLY) for cut in range(1, len(line))]
     if dialogue.edits(line, Direction.REPLY):
         assert all(held)
+
+
+TEXTS = (
+    b"NOOP|PWD|CWD 227 |cwd x|RETRX|CWDIR|PASV|EPSV|EPSV ALL|AUTH TLS|AUTH GSSAPI|PORT 203,0,113,10,156,64|LPSV|"
+    b"NOOP\r\nPASV|200 ok|200-ok|200|150 here|500 no|331 go on|227 (10,77,0,11,4,210)|229 ok (!!!1234!)|234 ok| 200 ok|"
+    b"2000 ok|\xff\xf4NOOP|\x16\x03\x01|"
+)
+SEGMENTS = st.tuples(
+    st.sampled_from(Direction),
+    st.sampled_from([text + b"\r\n" for text in TEXTS.split(b"|")])
+    | st.binary(max_size=6).map(lambda octets: octets.replace(b"\n", b"").replace(b"\r", b"") + b"\n"),
+)  # fmt: skip
+
+
+@given(st.lists(SEGMENTS, max_size=30))
+def test_what_it_ignores_means_no_more_than_if_it_were_shown(segments: list[tuple[Direction, bytes]]) -> None:
+    one, other = Dialogue(), Dialogue()
+    for direction, octets in segments:
+        lines = octets.splitlines(keepends=True)
+        shown = [other.edits(line, direction) for line in lines]
+        if one.ftp.ignores(octets, direction):
+            assert not any(shown)
+        else:
+            assert [one.edits(line, direction) for line in lines] == shown
+        assert state(one) == state(other)
+
+
+def state(dialogue: Dialogue) -> object:
+    ftp, asked = dialogue.ftp, (dialogue.to_real, dialogue.to_client, dialogue.refused, dialogue.stopped)
+    return vars(ftp._commands), vars(ftp._replies), ftp._spoken, asked
+
+
+@pytest.mark.parametrize("command", [b"NOOP\r\n", b"RETR 227 (10,77,0,11,4,210)\r\n", b"PWD\r\n"])
+def test_plain_lines_are_ignored_while_nothing_is_awaited(dialogue: Dialogue, command: bytes) -> None:
+    dialogue.server(b"220 hello\r\n")
+    dialogue.client(b"USER me\r\n")
+    assert dialogue.ftp.ignores(command, Direction.ORIGINAL)
+    assert dialogue.ftp.ignores(b"226 done\r\n", Direction.REPLY)
+    dialogue.client(b"PASV\r\n")
+    assert not dialogue.ftp.ignores(b"226 done\r\n", Direction.REPLY)
+    dialogue.server(b"331 go on\r\n", b"227 (10,77,0,11,4,210)\r\n")
+    assert dialogue.ftp.ignores(b"226 done\r\n", Direction.REPLY)
+    assert dialogue.to_real == [f"{REAL}:1234"]

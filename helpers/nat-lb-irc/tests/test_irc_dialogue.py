@@ -395,3 +395,35 @@ def test_random_octets_raise_nothing(line: bytes, direction: Direction) -> None:
     dialogue.irc.holds(line, direction)
     assert dialogue.edits(FROM + b"SEND " + line + b"\n", direction) is not None
     dialogue.edits(line, direction)
+
+
+PLAIN = st.sampled_from(
+    [b"PING :x\r\n", b"starttls\r\n", b"STARTTLS\r\n", b":irc 670 me :go\r\n", b"PRIVMSG b :hi\r\n", b""]
+)
+
+
+@given(st.lists(st.tuples(st.sampled_from(Direction), st.lists(PLAIN | LINES, max_size=3)), max_size=20))
+def test_what_it_ignores_means_no_more_than_if_it_were_shown(segments: list[tuple[Direction, list[bytes]]]) -> None:
+    one, other = Dialogue(), Dialogue()
+    for direction, lines in segments:
+        shown = [other.edits(line, direction) for line in lines]
+        if one.irc.ignores(b"".join(lines), direction):
+            assert not any(shown)
+        else:
+            assert [one.edits(line, direction) for line in lines] == shown
+        assert state(one) == state(other)
+
+
+def state(dialogue: Dialogue) -> object:
+    irc, asked = dialogue.irc, (dialogue.to_real, dialogue.to_client, dialogue.refused, dialogue.stopped)
+    return vars(irc._offered), irc._asked_for_encryption, asked
+
+
+def test_conversation_is_ignored_until_it_may_turn_to_encryption(dialogue: Dialogue) -> None:
+    for direction in Direction:
+        assert dialogue.irc.ignores(b"PING :x\r\nPRIVMSG bob :DCC SEND f 1 2\r\n", direction)
+        assert not dialogue.irc.ignores(b"PING :x\r\nPRIV", direction)
+        assert not dialogue.irc.ignores(FROM + b"SEND f 1 2\x01\r\n", direction)
+    assert not dialogue.irc.ignores(b"Starttls\r\n", Direction.ORIGINAL)
+    dialogue.client(b"STARTTLS\r\n")
+    assert not dialogue.irc.ignores(b":irc 670 me :go\r\n", Direction.REPLY)

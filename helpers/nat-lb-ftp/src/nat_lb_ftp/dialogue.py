@@ -27,6 +27,14 @@ class Command(Enum):
 
 
 _ANSWERS = {"227": Command.PASV, "229": Command.EPSV, "234": Command.AUTH, "334": Command.AUTH}
+_OTHER = Command.OTHER
+_PLAIN_COMMANDS = frozenset(
+    verb.ljust(4)
+    for verb in b"ABOR ALLO APPE CDUP CWD DELE FEAT HELP LIST MDTM MKD MLSD MLST MODE NLST NOOP OPTS PASS PBSZ PROT "
+    b"QUIT REST RETR RMD RNFR RNTO SITE SIZE STAT STOR STOU STRU SYST TYPE USER".split()
+) | {b"PWD\r"}
+_PLAIN_REPLIES = frozenset(b"%d " % code for code in range(100, 600)) - {b"%s " % code.encode() for code in _ANSWERS}
+_PRELIMINARY = ord("1")
 _TLS = frozenset({b"TLS", b"TLS-C", b"TLS-P", b"SSL"})  # RFC 4217 §2 and its drafts
 
 
@@ -47,10 +55,19 @@ class Commands:
 
     def __init__(self) -> None:
         self._unanswered: deque[Command] = deque(maxlen=_REMEMBERED)
+        self._awaited = False  # one of them is not OTHER
 
     def sent(self, command: Command) -> None:
         """Note a command of the client."""
         self._unanswered.append(command)
+        self._awaited |= command is not _OTHER
+
+    def sent_plain(self, line: bytes) -> bool:
+        """Note a line if a glance at it shows an OTHER command; whether it did."""
+        plain = line[:4] in _PLAIN_COMMANDS
+        if plain:
+            self._unanswered.append(_OTHER)
+        return plain
 
     def waits_for(self, code: str) -> bool:
         """Whether a command that this code answers is unanswered."""
@@ -61,11 +78,23 @@ class Commands:
         if self.waits_for(code):
             while self._unanswered.popleft() is not _ANSWERS[code]:
                 pass
+            self._look_again()
             return True
         refused = code[0] in "45"
         if code[0] != "1" and self._unanswered and (refused or self._unanswered[0] is Command.OTHER):
             self._unanswered.popleft()
+            self._look_again()
         return False
+
+    def answered_plainly(self, line: bytes) -> bool:
+        """Take a line, with which a reply begins, if a glance shows a whole one of no interest; whether it did."""
+        plain = not self._awaited and line[:4] in _PLAIN_REPLIES
+        if plain and self._unanswered and line[0] != _PRELIMINARY:
+            self._unanswered.popleft()
+        return plain
+
+    def _look_again(self) -> None:
+        self._awaited = self._awaited and any(command is not _OTHER for command in self._unanswered)
 
 
 class Replies:
@@ -84,6 +113,11 @@ class Replies:
             return ""
         self._block = code if found[2] == b"-" else ""
         return "" if self._block else code
+
+    @property
+    def between(self) -> bool:
+        """Whether the next line begins a reply."""
+        return not self._block
 
     def may_end(self, tail: bytes, code: str) -> bool:
         """Whether the beginning of a line, `tail`, can become the end of a reply with this code."""

@@ -51,6 +51,9 @@ from nat_lb_irc.wire import (
     write_address,
 )
 
+_FROM_CLIENT = Direction.ORIGINAL
+_CTCP = b"\x01"
+
 
 class IrcOptions(Options):
     """The table [service.helper_options.irc]."""
@@ -106,6 +109,14 @@ class Irc(Helper):
         if direction is Direction.ORIGINAL:
             return request.verb == "RESUME" and self._offered.differ
         return request.verb in OFFERS or (request.verb == "ACCEPT" and self._offered.differ)
+
+    def ignores(self, octets: bytes, direction: Direction) -> bool:
+        """Ignore lines without CTCP, unless they may be about encryption."""
+        if _CTCP in octets or not octets.endswith(b"\n"):
+            return False
+        if direction is _FROM_CLIENT:
+            return b"STARTTLS" not in octets.upper()
+        return not self._asked_for_encryption
 
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Expect what an offer announces, and translate what the other end cannot use."""
