@@ -57,5 +57,11 @@ def check_found(kind: str, name: str, distribution: str) -> None:
 
 
 def toml_table(options: Mapping[str, Any]) -> str:
-    """Return plain options (numbers, texts, booleans, lists of them) as the lines of a TOML table."""
-    return "".join(f"{key} = {json.dumps(value)}\n" for key, value in options.items())
+    """Return plain options (numbers, texts, booleans, lists and tables of them) as the lines of a TOML table."""
+    return "".join(f"{key} = {_toml(value)}\n" for key, value in options.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"{{ {', '.join(f'{json.dumps(key)} = {_toml(inner)}' for key, inner in value.items())} }}"
+    return json.dumps(value)

@@ -65,6 +65,23 @@ class TestFtp(HelperConformance):
             server_connects(f"{REAL}:20", to=f"{CLIENT}:40002", seen_from=f"{VIP}:20"),
             server_says(b"200 EPRT command successful.\r\n"),
         ),
+        "several lines": Dialogue(
+            client_says(b"NOOP\r\nPASV\r\n"),
+            server_says(
+                b"200 ok\r\n227-Entering\r\n 227 (10,77,0,11,9,9)\r\n227 =10,77,0,11,4,210\r\n",
+                arrives=b"200 ok\r\n227-Entering\r\n 227 (10,77,0,11,9,9)\r\n227 =203,0,113,100,4,210\r\n",
+            ),
+            client_connects(f"{VIP}:1234", reaches=f"{REAL}:1234"),
+        ),
+        "port that is the service's own": Dialogue(
+            client_says(b"PASV\r\n"),
+            server_says(b"227 ok 10,77,0,11,39,15\r\n", arrives=b"227 ok 203,0,113,100,39,16\r\n"),
+            client_connects(f"{VIP}:10000", reaches=f"{REAL}:9999"),
+            client_says(b"EPSV\r\n"),
+            server_says(b"229 ok (!!!9999!)\r\n", arrives=b"229 ok (!!!10000!)\r\n"),
+            client_connects(f"{VIP}:10000", reaches=f"{REAL}:9999"),
+            virtual=f"{VIP}:9999",
+        ),
         "announced and not used": Dialogue(client_says(b"PASV\r\n"), PASSIVE, left_over=1),
         "refused": Dialogue(
             client_says(b"PORT 10,0,0,9,15,160\r\n"),

@@ -48,5 +48,12 @@ def test_entry_point_of_another_name_is_told_with_the_remedy(found: Registry) ->
 
 
 def test_options_become_a_table_that_reads_the_same() -> None:
-    options = {"depth": 3, "fallback": True, "name": 'a "b"', "rate": 0.5, "sizes": [1, 2]}
+    options = {
+        "depth": 3,
+        "fallback": True,
+        "name": 'a "b"',
+        "rate": 0.5,
+        "sizes": [1, 2],
+        "at": {"10.0.0.1": "a", "b": {"c": 1}},
+    }
     assert tomllib.loads(toml_table(options)) == options
