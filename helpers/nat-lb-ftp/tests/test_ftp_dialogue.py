@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nat_lb.api import Direction, Edit, Endpoint, Peers
@@ -467,7 +467,8 @@ SEGMENTS = st.tuples(
 )  # fmt: skip
 
 
-@given(st.lists(SEGMENTS, max_size=30))
+@given(st.lists(SEGMENTS, min_size=10, max_size=30))
+@settings(max_examples=300)
 def test_what_it_ignores_means_no_more_than_if_it_were_shown(segments: list[tuple[Direction, bytes]]) -> None:
     one, other = Dialogue(), Dialogue()
     for direction, octets in segments:
