@@ -18,7 +18,7 @@ import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector, capture, wait_until
 from nat_lb.testing.servers import Nginx
-from tests.live.ground import IPV4, Family, bench, both_families, fetch, of_both, select
+from tests.live.ground import IPV4, Family, Talk, bench, both_families, fetch, of_both, select
 
 pytestmark = pytest.mark.live
 
@@ -71,7 +71,8 @@ def test_status_counts_what_the_real_servers_saw(shared_lab: Lab, director: Runn
     host = shared_lab.servers[0]
     with capture(host) as pcap:
         fetch(shared_lab, family, "-H", "Connection: close", path="/?[1-20]")
-        wait_until(lambda: not any(server["active"] for server in real_servers(director, family)), 10.0, "their end")
+        # Forgotten a second after their last packet, so that none is still under way.
+        wait_until(lambda: not told(director, "connections", "--service", f"web{family.version}"), what="their end")
     after = real_servers(director, family)
     gained = [{key: new[key] - old[key] for key in COUNTS} for old, new in zip(before, after, strict=True)]
     assert [server["opened"] for server in gained] == [10, 10]
@@ -104,7 +105,7 @@ def test_drained_server_finishes_its_download_and_gets_nothing_new(
         return [entry for entry in told(director, "connections", "--service", service)
                 if entry["state"] == "ESTABLISHED"]  # fmt: skip
 
-    (connection,) = wait_until(downloading, 10.0, "the download")
+    (connection,) = wait_until(downloading, what="the download")
     done = ask(director, "drain", service, connection["real"])
     assert done.returncode == 0 and done.stdout.startswith(f"{service}: {connection['real']}: weight 0, "), done
     drained = next(server for server in real_servers(director, family) if server["real"] == connection["real"])
@@ -134,7 +135,9 @@ def test_client_that_never_reads_disturbs_neither_packets_nor_others(
         said = bench(shared_lab.client, IPV4.url(), 300, 4)
         assert said["Failed requests"] == "0" and said["Complete requests"] == "300", said
         assert told(director, "status")["queue"]["faults"] == 0
-        assert len(told(director, "connections", "--service", "web4")) >= 1
+        with Talk(shared_lab.client, IPV4.vip, 80) as talk:
+            talk.ask()
+            assert any(entry["state"] == "ESTABLISHED" for entry in told(director, "connections", "--service", "web4"))
 
 
 def test_killed_director_is_followed_at_the_same_socket(lab: Lab) -> None:
@@ -172,5 +175,5 @@ def test_reload_restores_what_was_drained(shared_lab: Lab, director: RunningDire
     assert ask(director, "drain", "web4", "172.16.0.2").returncode == 0
     assert [server["weight"] for server in real_servers(director, IPV4)] == [0, 1]
     director.process.send_signal(signal.SIGHUP)
-    wait_until(lambda: [server["weight"] for server in real_servers(director, IPV4)] == [1, 1], 5.0, "the reload")
+    wait_until(lambda: [server["weight"] for server in real_servers(director, IPV4)] == [1, 1], what="the reload")
     assert "real server 172.16.0.2:80 has weight 0 instead of 1 now" in director.log()
