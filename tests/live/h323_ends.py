@@ -104,6 +104,12 @@ class Datagrams:
     def __init__(self, end: End, number: int, port: int) -> None:
         self.end, self.number, self.port = end, number, port
 
+    def __enter__(self) -> Datagrams:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end.asks("close", self.number)
+
     def is_sent_to(self) -> bool:
         return bool(self.end.asks("ready", self.number))
 

@@ -316,8 +316,12 @@ def called_by(gatekeeper: Called, terminal: Listener) -> None:
     h245 = terminal.end.listen(2020)
     accepted.says(signal("connect", **named(h245Address=terminal.end.at(2020))))
     calling.hears()
-    gatekeeper.end.connect(terminal.end.at(2020))
-    assert str(h245.accept()[1].address) == Lab.vip
+    inside = gatekeeper.end.connect(terminal.end.at(2020))
+    outside, source = h245.accept()
+    assert str(source.address) == Lab.vip
+    rtcp = exchange(inside, outside, control(open_channel(1, rtcp=gatekeeper.end.at(RTP + 1))))["mediaControlChannel"]
+    with terminal.end.datagrams(2021) as ours:
+        stream_both_ways(ours, gatekeeper.rtcp, rtcp, first="client")
     h245.close()
 
 

@@ -103,6 +103,8 @@ class TestH323(HelperConformance):
             says(lambda host: signal("callProceeding", h245Address=at(host, 2000))),
             says(lambda host: signal("progress", h245Address=at(host, 2000))),
             says(lambda host: signal("alerting", h245Address=at(host, 2000))),
+            client_connects(f"{VIP}:2000", reaches=f"{REAL}:2000"),
+            client_says(signal("facility")),
             says(lambda host: signal("facility", h245Address=at(host, 2000))),
             says(lambda host: signal("connect", h245Address=at(host, 2000))),
             server_connects(f"{REAL}:41000", to=f"{CLIENT}:2001", seen_from=f"{VIP}:41000"),

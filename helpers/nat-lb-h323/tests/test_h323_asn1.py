@@ -72,6 +72,17 @@ def test_fast_start_and_tunnelled_messages_are_read_too() -> None:
     ]
 
 
+@pytest.mark.parametrize("number", [20, 40, 64, 90])
+def test_message_of_a_version_to_come_is_read(number: int) -> None:
+    message = signal("connect", h245Address=address(A), fastStart=fast_start(open_channel(1, rtp=B)), **unknown(number))
+    assert told(signalling(message)) == [("connect", "h245Address", A), ("openLogicalChannel", "mediaChannel", B)]
+
+
+def unknown(number: int) -> dict[str, Any]:
+    """Return an extension that no version of H.225.0 has yet; its bit is in a longer bitmap than any of today."""
+    return {f"_ext_{number}": b"\x00\x01\x02"}
+
+
 def test_parallel_h245_of_a_setup_is_read() -> None:
     inner = control(open_channel(1, rtcp=A))[TPKT_HEADER:]
     assert told(signalling(signal("setup", parallelH245Control=[inner]))) == [

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -265,6 +267,12 @@ def test_alternate_gatekeeper_on_another_host_is_refused() -> None:
     assert talk.refused == [
         f"rasAddress of registrationConfirm: 10.77.0.12:1719 is not the real server's, which is {REAL}"
     ]
+
+
+def test_asn1_is_loaded_for_those_who_name_a_helper() -> None:
+    told = "import sys, nat_lb_h323 as h; loaded = lambda: 'pycrate_asn1dir.H225' in sys.modules; print(loaded()); "
+    done = subprocess.run([sys.executable, "-c", f"{told} h.H323Options(); print(loaded())"], capture_output=True)
+    assert done.stdout.split() == [b"False", b"True"]
 
 
 def test_both_helpers_are_offered_and_bring_the_third() -> None:
