@@ -6,7 +6,6 @@ rounds counts: what is measured is the program, not the machine's other work.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -44,7 +43,7 @@ def compiled(directory: Path) -> Path:
     include = Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
     source = Path(__file__).with_name("cost.bpf.c")
     command = [
-        shutil.which("clang") or "clang",
+        "clang",
         "-O2",
         "-g",
         "-mcpu=v3",
@@ -60,11 +59,12 @@ def compiled(directory: Path) -> Path:
 def costs(duel: Duel, repeat: int, rounds: int) -> list[Cost]:
     """Measure both front ends, a client's packet and a real server's."""
     client, server = f"{IPV4.client}:3000", f"{IPV4.one}:8000"
+    vip = f"{IPV4.vip}:80"
     duel.serve(IPV4.service(server))
     for packet in (
-        tcp(client, f"{IPV4.vip}:80", SYN),
+        tcp(client, vip, SYN),
         tcp(server, client, SYN | ACK),
-        tcp(client, f"{IPV4.vip}:80", ACK),
+        tcp(client, vip, ACK),
     ):
         duel.fast(packet)
     with tempfile.TemporaryDirectory() as directory:
@@ -72,7 +72,7 @@ def costs(duel: Duel, repeat: int, rounds: int) -> list[Cost]:
     loaded.share(duel.path.kernel.maps)
     loaded.load()
     templates = loaded.map("templates")
-    ways = {"original": tcp(client, f"{IPV4.vip}:80", ACK, bytes(64)), "reply": tcp(server, client, ACK, bytes(64))}
+    ways = {"original": tcp(client, vip, ACK, bytes(64)), "reply": tcp(server, client, ACK, bytes(64))}
     routed = {"original": tcp(client, server, ACK, bytes(64)), "reply": ways["reply"]}
     found = []
     for front in ("tc", "xdp"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes as c
+import json
 import os
 import struct
 from collections.abc import Callable
@@ -63,9 +64,20 @@ class Ground:
 
     def _introduce(self, host: Host, device: str) -> None:
         """Tell the director a host's link address, for both families."""
-        shown = host.run(["cat", f"/sys/class/net/{host.device}/address"], check=True).stdout.strip()
+        link = json.loads(host.run(["ip", "-json", "link", "show", "dev", host.device], check=True).stdout)
         for address in (host.v4, host.v6):
-            entry = ["ip", "neighbor", "replace", address, "lladdr", shown, "dev", device, "nud", "permanent"]
+            entry = [
+                "ip",
+                "neighbor",
+                "replace",
+                address,
+                "lladdr",
+                link[0]["address"],
+                "dev",
+                device,
+                "nud",
+                "permanent",
+            ]
             self.lab.director.run(entry, check=True)
 
 
