@@ -205,7 +205,7 @@ def test_foreign_address_in_a_reply_is_not_followed(ground: Ground) -> None:
     wait_until(lambda: "227 names 10.9.8.7:" in ground.director.log())
 
 
-@real_servers
+@pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize("command", ["PORT 10,9,8,7,100,1", "EPRT |1|10.9.8.7|25601|"])
 def test_bounce_attempt_is_refused_and_logged(ground: Ground, server: str, command: str) -> None:
     [reply] = ground.session(IPV4, SERVERS[server], "say", command)
