@@ -179,6 +179,25 @@ def test_address_of_another_family_is_not_written_over() -> None:
     assert (talk.recorded.kinds, talk.recorded.to_real) == (["other family"], [])
 
 
+@pytest.mark.parametrize("host", ["10.99.0.1", VIP, REAL])
+def test_real_server_may_name_any_address_of_its_own(host: str) -> None:
+    talk = Talk(H323, own_addresses=(endpoint("10.99.0.1:0").address,))
+    talk.recorded.taken = {2000}
+    assert talk.server(signal("connect", h245Address=at(host, 2000))) == signal("connect", h245Address=at(VIP, 2001))
+    assert (talk.recorded.to_real, talk.refused) == ([f"{REAL}:2000"], [])
+
+
+def test_lowest_port_is_an_option() -> None:
+    talk = Talk(H245, minimum_port=6000)
+    talk.server(ack(REAL, 5998, 5999))
+    talk.client(ack(CLIENT, 6000, 5999))
+    assert (talk.recorded.to_real, talk.recorded.to_client) == ([], [f"{CLIENT}:6000"])
+    assert talk.refused == [
+        f"mediaChannel of openLogicalChannelAck: {REAL}:5998 for RTP is below port 6000",
+        f"mediaControlChannel of openLogicalChannelAck: {CLIENT}:5999 for RTCP is below port 6000",
+    ]
+
+
 def test_server_that_calls_is_seen_at_the_virtual_address() -> None:
     """As on a connection that a gatekeeper opened to a terminal that registered at it."""
     talk = Talk(H323)
