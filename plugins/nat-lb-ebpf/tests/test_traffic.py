@@ -25,7 +25,16 @@ def server(ground: Ground) -> Iterator[Host]:
     """A real server's web server, whose page is known."""
     host = ground.lab.servers[0]
     (Path(ground.lab.directory) / "page").write_bytes(PAGE)
-    command = [sys.executable, "-m", "http.server", "8000", "--bind", "::", "--directory", ground.lab.directory]
+    command: list[str | Path] = [
+        sys.executable,
+        "-m",
+        "http.server",
+        "8000",
+        "--bind",
+        "::",
+        "--directory",
+        ground.lab.directory,
+    ]
     child = host.spawn(command)
     host.wait_listening(8000)
     yield host

@@ -72,7 +72,7 @@ class Announced:
     def take(self) -> int | None:
         """Return the number of a free binding, None if all belong to connections that are alive."""
         if not self._free:
-            self._collect()
+            self.collect()
         return self._free.pop() if self._free else None
 
     def give_back(self, number: int) -> None:
@@ -80,7 +80,8 @@ class Announced:
         self._bindings[number].family = 0
         self._free.append(number)
 
-    def _collect(self) -> None:
+    def collect(self) -> None:
+        """Free the bindings whose connections are gone."""
         alive = set(self._used())
         self._free = [number for number in range(len(self._bindings) - 1, self._first - 1, -1) if number not in alive]
         for number in self._free:

@@ -17,11 +17,12 @@ from nat_lb_ebpf.arrays import Array, assign, octets
 from nat_lb_ebpf.bindings import Announced, Pair
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.kernel import Kernel
-from nat_lb_ebpf.keys import flow, to_kernel
+from nat_lb_ebpf.keys import flow, to_kernel, without_source
 from nat_lb_ebpf.layout import NS, CloseReason, Control, Flag, Operation
 from nat_lb_ebpf.services import Services
 
 _ETHERNET = bytes(14)  # what a test run wants before the request
+_GRE = 47
 _SLICE = 4096  # slots that one request looks at
 
 
@@ -60,6 +61,7 @@ class Connections:
         self._table: Array[layout.Connection] = Array(kernel.maps["connections"], layout.Connection)
         first = kernel.maps["servers"].entries
         self._announced = Announced(services.bindings, first, lambda: (record.binding for _, record in self._live()))
+        services.tidy = self._announced.collect
 
     def open(self, connection: Connection, flags: Flag = Flag.ASSURED) -> Opened:
         """Hand a connection to the kernel as it is; `Flag.SLOW` lets its packets go up to Python all the same."""
@@ -162,8 +164,11 @@ class Connections:
         pair = bindings.read(binding)
         real, virtual = pair.real.packed, pair.virtual.packed
         client = (bytes(record.client)[: len(real[0])], bytes(record.client_port))
+        key, reply = flow(binding.protocol, client, virtual), flow(binding.protocol, real, client)
+        if binding.protocol == _GRE:
+            key, reply = without_source(key), without_source(reply)
         return Entry(
-            slot, record.generation, flow(binding.protocol, client, virtual), flow(binding.protocol, real, client),
+            slot, record.generation, key, reply,
             pair.virtual, pair.real, binding.service, binding.server, record.state, Flag(record.flags),
             record.last_seen / NS, record.opened / NS,
         )  # fmt: skip

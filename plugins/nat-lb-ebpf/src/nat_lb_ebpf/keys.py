@@ -38,13 +38,11 @@ def flow(protocol: int, source: tuple[bytes, bytes], destination: tuple[bytes, b
     return bytes((protocol,)) + source[0] + destination[0] + source[1] + destination[1]
 
 
+def without_source(key: bytes) -> bytes:
+    """Return the core's key of a packet that does not name its source's number."""
+    return key[:-4] + b"\0\0" + key[-2:]
+
+
 def family_of(endpoint: Endpoint) -> int:
     """Return the address family of an endpoint."""
     return socket.AF_INET if endpoint.address.version == 4 else socket.AF_INET6
-
-
-def reply_to(key: bytes, real: Endpoint) -> bytes:
-    """Return the core's key of what a real server answers to a client's flow."""
-    address, port = real.packed
-    size = len(address)
-    return key[:1] + address + key[1 : 1 + size] + port + key[1 + 2 * size : 3 + 2 * size]

@@ -13,8 +13,11 @@ from nat_lb_ebpf.layout import EVENTS, STATES, PlanFlag, PlanKind
 from nat_lb_ebpf.layout import Plan as PlanRecord
 from nat_lb_ebpf.layout import Tracker as TrackerRecord
 
-_TCP, _UDP = (6, 20, 16), (17, 8, 6)  # protocol, shortest header, where the checksum is
+# The protocols whose packets the kernel can take apart: protocol, shortest header, where checksum and numbers are.
+_TCP, _UDP, _GRE = (6, 20, 16, (0, 2)), (17, 8, 6, (0, 2)), (47, 8, None, (None, 6))
+_PPTP = ((0, 0xEF, 0x20), (1, 0x7F, 0x01), (2, 0xFF, 0x88), (3, 0xFF, 0x0B))  # GRE version 1 (RFC 2637 section 4.1)
 _FLAGS_AT = 13  # of a TCP header: the one octet that the kernel cuts out of a packet for a tracker
+_KNOWN = {(_TCP, _FLAGS_AT, ()), (_TCP, None, ()), (_UDP, None, ()), (_GRE, None, _PPTP)}
 
 
 class Compiled(NamedTuple):
@@ -57,15 +60,10 @@ def _hash_table(plan: HashTable) -> Compiled | None:
 
 
 def compile_tracker(tracker: type[Tracker]) -> TrackerRecord | None:
-    """Return a tracker's table; None if it is not one of TCP's or UDP's flags, or too large."""
-    shape = (tracker.protocol, tracker.header, tracker.checksum_at or 0)
-    octets = {_UDP: (None,), _TCP: (None, _FLAGS_AT)}.get(shape, ())
-    if (
-        tracker.event_at not in octets
-        or tracker.ports_at != (0, 2)
-        or len(tracker.states) > STATES
-        or len(tracker.events) > EVENTS
-    ):
+    """Return a tracker's table; None if it reads what the kernel does not cut out of a packet, or is too large."""
+    shape = (tracker.protocol, tracker.header, tracker.checksum_at, tracker.ports_at)
+    small = len(tracker.states) <= STATES and len(tracker.events) <= EVENTS
+    if (shape, tracker.event_at, tracker.signature) not in _KNOWN or not small:
         return None
     event = {name: number for number, name in enumerate(tracker.events)}
     state = {name: number for number, name in enumerate(tracker.states)}

@@ -8,7 +8,7 @@ then put in force by one word.
 from __future__ import annotations
 
 import ctypes as c
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -78,6 +78,7 @@ class Services:
         self._server_numbers: dict[tuple[int, Endpoint], int] = {}
         self._related: dict[tuple[int, str], int] = {}  # service and tracker's name -> number
         self._processors = processors()
+        self.tidy: Callable[[], None] = lambda: None  # frees the bindings whose connections are gone
         self._recover()
 
     def _recover(self) -> None:
@@ -254,15 +255,21 @@ class Services:
 
     def _free_service(self) -> int:
         """Return a number that neither a service nor a real server with connections has."""
-        taken = set(self._numbers.values()) | set(self._related.values())
-        taken |= {service for (service, _), at in self._server_numbers.items() if self._is_loaded(at)}
-        taken |= {binding.service for binding in self.bindings.from_(len(self._servers)) if binding.family}
-        free = next((number for number in range(len(self._services)) if number not in taken), None)
+        free = self._untaken()
+        if free is None:
+            self.tidy()
+            free = self._untaken()
         if free is None:
             raise FastPathFault(f"nat-lb-ebpf: more than {len(self._services)} services. Remedy: raise `services`.")
         for place in [place for place in self._server_numbers if place[0] == free]:
             self.bindings[self._server_numbers.pop(place)].family = 0
         return free
+
+    def _untaken(self) -> int | None:
+        taken = set(self._numbers.values()) | set(self._related.values())
+        taken |= {service for (service, _), at in self._server_numbers.items() if self._is_loaded(at)}
+        taken |= {binding.service for binding in self.bindings.from_(len(self._servers)) if binding.family}
+        return next((number for number in range(len(self._services)) if number not in taken), None)
 
     def _free_server(self) -> int:
         for at in range(len(self._servers)):

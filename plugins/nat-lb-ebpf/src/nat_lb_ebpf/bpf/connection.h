@@ -149,6 +149,8 @@ static __always_inline void write_key(struct flow_key *key, const struct connect
 		key->source_port = binding->real_port;
 		key->destination_port = connection->client_port;
 	}
+	if (binding->protocol == GRE)
+		key->source_port = 0;
 	if (connection->family == INET) {
 		key->v4.source = direction == ORIGINAL ? connection->client[0] : binding->real_address[0];
 		key->v4.destination = direction == ORIGINAL ? binding->virtual_address[0] : connection->client[0];
@@ -269,7 +271,7 @@ static __noinline int open_connection(const struct flow_key *key, const struct f
 	connection->state = opening->state;
 	connection->flags = opening->flags;
 	connection->family = opening->family;
-	connection->client_port = key->source_port;
+	connection->client_port = reply->destination_port;
 	if (opening->family == INET)
 		connection->client[0] = key->v4.source;
 	else

@@ -16,8 +16,10 @@ static __always_inline void ask_fib(struct bpf_fib_lookup *fib, const struct pac
 
 	__builtin_memset(fib, 0, sizeof(*fib));
 	fib->l4_protocol = packet->protocol;
-	fib->sport = key->source_port;
-	fib->dport = original ? binding->real_port : key->destination_port;
+	if (packet->protocol != GRE) {
+		fib->sport = key->source_port;
+		fib->dport = original ? binding->real_port : key->destination_port;
+	}
 	if (family == INET) {
 		fib->family = INET;
 		fib->tos = packet->ipv4->service & 0x1c;
@@ -59,10 +61,14 @@ static __always_inline void translate(struct packet *packet, const struct match 
 		else
 			__builtin_memcpy(ip->source, binding->virtual_address, sizeof(ip->source));
 	}
-	if (direction == ORIGINAL)
+	if (packet->protocol == GRE) {
+		if (direction == ORIGINAL)
+			packet->gre->call = binding->real_port;
+	} else if (direction == ORIGINAL) {
 		packet->ports->destination = binding->real_port;
-	else
+	} else {
 		packet->ports->source = binding->virtual_port;
+	}
 }
 
 static __always_inline void address_frame(struct ethernet *frame, const struct bpf_fib_lookup *fib)

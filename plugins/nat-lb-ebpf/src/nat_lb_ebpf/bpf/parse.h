@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What a frame holds. The contract of parse(): it returns true only for a plain packet - an IP header without options or
- * extension headers, not a fragment, that says no more octets than there are, followed by a whole TCP or UDP header -
- * and then everything in struct packet is set and may be read and written, and the key is the flow's. All else is for
+ * extension headers, not a fragment, that says no more octets than there are, followed by a whole TCP or UDP header,
+ * or one of PPTP's GRE - and then everything in struct packet is set and may be read and written, and the key is the flow's. All else is for
  * the stack. */
 #pragma once
 
@@ -15,6 +15,7 @@
 #define INET6 10 /* AF_INET6 */
 #define TCP 6
 #define UDP 17
+#define GRE 47
 #define FRAGMENT_BITS 0x3fff /* more fragments, and the offset */
 
 struct ethernet {
@@ -57,6 +58,15 @@ struct tcp {
 	__be16 urgent;
 };
 
+/* GRE version 1 as PPTP has it (RFC 2637 4.1). The call is the receiver's number; the sender's is not there. */
+struct gre {
+	__u8 flags, version;
+	__be16 protocol, length, call;
+};
+
+#define GRE_FLAGS 0x20 /* a key and nothing else, whether or not there is a sequence number */
+#define GRE_PPP 0x880b
+
 struct packet {
 	union {
 		struct ipv4 *ipv4; /* family INET */
@@ -66,6 +76,7 @@ struct packet {
 		struct ports *ports;
 		struct tcp *tcp;
 		struct udp *udp;
+		struct gre *gre;
 	};
 	__u32 length;    /* of the IP packet, header included */
 	__u8 protocol;
@@ -74,11 +85,30 @@ struct packet {
 	__u8 headers;    /* octets of both headers: what each packet that segmentation makes begins with */
 };
 
+static __always_inline bool parse_gre(struct packet *packet, struct flow_key *key, void *at, void *end, __u32 octets)
+{
+	struct gre *gre = at;
+
+	if (octets < sizeof(*gre) || at + sizeof(*gre) > end || (gre->flags & 0xef) != GRE_FLAGS ||
+	    (gre->version & 0x7f) != 1 || gre->protocol != bpf_htons(GRE_PPP))
+		return false;
+	packet->gre = gre;
+	packet->protocol = GRE;
+	packet->octet = 0;
+	packet->headers = 0;
+	key->protocol = GRE;
+	key->source_port = 0;
+	key->destination_port = gre->call;
+	return true;
+}
+
 static __always_inline bool parse_transport(struct packet *packet, struct flow_key *key, void *at, void *end,
 					     __u8 protocol, __u32 octets)
 {
 	__u32 header = protocol == TCP ? sizeof(struct tcp) : sizeof(struct udp);
 
+	if (protocol == GRE)
+		return parse_gre(packet, key, at, end, octets);
 	if ((protocol != TCP && protocol != UDP) || octets < header)
 		return false;
 	packet->ports = at;

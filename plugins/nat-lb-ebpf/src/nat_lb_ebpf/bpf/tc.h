@@ -56,6 +56,8 @@ static __always_inline int forward_skb(struct __sk_buff *skb, __u32 family)
 		return UP_SKB;
 	octets = packet.length;
 	if (skb->gso_size) {
+		if (packet.protocol == GRE)
+			return UP_SKB; /* what is inside will be segmented, too */
 		octets = packet.headers + skb->gso_size;
 		packet.length += (packets - 1) * packet.headers;
 	}
@@ -70,7 +72,8 @@ static __always_inline int forward_skb(struct __sk_buff *skb, __u32 family)
 	note(&match, packet.octet, packets, packet.length);
 	translate(&packet, &match, family);
 	address_frame(frame, &fib);
-	fix_skb_checksum(skb, &packet, &match, family);
+	if (packet.protocol != GRE)
+		fix_skb_checksum(skb, &packet, &match, family);
 	return redirect_skb(&fib, found);
 }
 

@@ -49,7 +49,8 @@ static __always_inline int forward_frame(struct xdp_md *frame, struct ethernet *
 		return UP_FRAME;
 	}
 	note(&match, packet.octet, 1, packet.length);
-	fix_frame_checksum(&packet, &match);
+	if (packet.protocol != GRE)
+		fix_frame_checksum(&packet, &match);
 	translate(&packet, &match, family);
 	address_frame(ethernet, &fib);
 	return XDP_REDIRECT;
