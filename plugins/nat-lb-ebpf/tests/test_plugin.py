@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from nat_lb.api import Cycle, FastPath, Happening, SystemFault
-from nat_lb.config import parse
-from nat_lb.testing.installed import registry
+from nat_lb.testing.helper_play import SCHEDULER, registry_with
 from nat_lb.testing.packets import ACK, FIN, SYN, udp
 from nat_lb.testing.scenario import Scenario
 from nat_lb_ebpf import nat_lb_make_fastpath
@@ -23,8 +22,8 @@ pytestmark = pytest.mark.live
 SMALL = "[director]\nmax_connections = 500\n"
 
 
-def web(net: Net, scheduler: str = "rr", more: str = "") -> str:
-    text = net.service(f"{net.one}:80", f"{net.two}:80").replace('"planned"', f'"{scheduler}"')
+def web(net: Net, more: str = "") -> str:
+    text = net.service(f"{net.one}:80", f"{net.two}:80").replace('"planned"', f'"{SCHEDULER}"')
     return SMALL + text.replace("port = 80\nscheduler", f"port = 80\n{more}scheduler")
 
 
@@ -32,8 +31,8 @@ class Running:
     """A director whose fast path is the kernel's; another may follow it in the same namespace."""
 
     def __init__(self, toml: str) -> None:
-        self.s = Scenario(toml, registry())
-        self.path = Ebpf(parse(toml, "test"))
+        self.s = Scenario(toml, registry_with())
+        self.path = Ebpf(self.s.director.config)
         self.adopted = self.s.director.lifecycle.start_offload(self.path, self.s.now)
 
     def opens(self, net: Net, port: int = 3000) -> str:
@@ -104,7 +103,7 @@ def test_next_director_takes_over_what_the_last_one_left(running: type[Running])
     second = running(web(IPV4, more="persistence = 60\n"))
     assert (second.adopted, len(second.path), len(second.s.director.lifecycle.persistence)) == (1, 1, 1)
     second.path.leave()
-    third = running(SMALL + IPV4.service(f"{IPV4.two}:80").replace("planned", "rr"))
+    third = running(SMALL + IPV4.service(f"{IPV4.two}:80").replace("planned", SCHEDULER))
     assert (third.adopted, len(third.path)) == (0, 0)  # nobody has that real server any more
 
 
@@ -159,7 +158,7 @@ def test_events_are_only_of_what_is_wanted(running: type[Running]) -> None:
 def test_ordinary_user_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(SystemFault, match="Remedy: run nat-lb as root"):
-        nat_lb_make_fastpath(parse(web(IPV4), "test"))
+        nat_lb_make_fastpath(Scenario(web(IPV4), registry_with()).director.config)
 
 
 def test_it_is_all_that_a_fast_path_has_to_be() -> None:
