@@ -17,8 +17,8 @@ from nat_lb.api import (
     LeastLoad,
     Message,
     Peers,
-    Refusal,
     RealServer,
+    Refusal,
     Scheduler,
     Tracker,
 )  # fmt: skip
