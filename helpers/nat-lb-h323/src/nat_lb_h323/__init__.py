@@ -20,7 +20,8 @@ its receiver only when it is complete, so holding back its beginning delays nobo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from abc import abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import pydantic
@@ -67,13 +68,20 @@ class _Announcing(Helper):
         super().__init__(peers, options or self.options())
         self._announced = Announcements(peers, self.settings.own_addresses, self.settings.minimum_port)
 
-    def _edits(self, message: Message, read: Callable[[bytes], Content]) -> Iterable[Edit]:
-        """Return the edits of what `read` finds in a message; one that cannot be read passes as it is."""
+    def rewrite(self, message: Message) -> Iterable[Edit]:
+        """Return the edits of one message; one that cannot be read passes as it is."""
         try:
-            return self._announced.edits(message, read(message.data))
+            return self._edits(message, self._read(message.data))
         except UnreadableError as reason:
             message.refuse(str(reason), kind="unreadable")
             return ()
+
+    @abstractmethod
+    def _read(self, data: bytes) -> Content:
+        """Find the addresses. Raises UnreadableError."""
+
+    def _edits(self, message: Message, content: Content) -> Iterable[Edit]:
+        return self._announced.edits(message, content)
 
 
 class _Stream(_Announcing):
@@ -91,14 +99,11 @@ class _Stream(_Announcing):
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Return the edits of one TPKT; who does not send TPKTs is left alone from then on."""
         if is_tpkt(message.data):
-            return self._edits(message, self._read)
+            return super().rewrite(message)
         sender = "client" if message.from_client else "real server"
         message.refuse(f"the {sender} does not speak H.323: no TPKT but {message.data[:8].hex()}", kind="no TPKT")
         message.stop()
         return ()
-
-    def _read(self, data: bytes) -> Content:
-        raise NotImplementedError
 
 
 class H245(_Stream):
@@ -136,15 +141,12 @@ class Ras(_Announcing):
     expectation_timeout = 300.0
     companions = (H323, H245)
 
-    def rewrite(self, message: Message) -> Iterable[Edit]:
-        """Return the edits of one RAS message."""
+    def _read(self, data: bytes) -> Content:
         from nat_lb_h323.asn1 import read_ras
 
-        try:
-            content = read_ras(message.data)
-        except UnreadableError as reason:
-            message.refuse(str(reason), kind="unreadable")
-            return ()
+        return read_ras(data)
+
+    def _edits(self, message: Message, content: Content) -> Iterable[Edit]:
         timeout = content.time_to_live and min(content.time_to_live, self.settings.longest_registration)
         if content.message == "registrationConfirm" and not message.from_client:
             self._announced.renew(message, timeout)
