@@ -119,6 +119,7 @@ def test_client_that_offers_another_address_is_refused(dialogue: Dialogue, addre
     assert dialogue.client(line) == line
     named = ip_address(int(address))
     assert dialogue.refused == [f"DCC SEND names {named}:5000 but the client is 203.0.113.10 (forged)"]
+    assert dialogue.kinds == ["forged address"]
     assert (dialogue.to_real, dialogue.to_client) == ([], [])
 
 
@@ -147,6 +148,7 @@ def test_privileged_ports_are_refused_on_either_side(dialogue: Dialogue, port: b
         f"DCC CHAT names port {number}, below 1024",
     ]
     assert (dialogue.to_real, dialogue.to_client) == ([], [])
+    assert dialogue.kinds == ["port not allowed"] * 2
 
 
 def test_ports_of_the_servers_side_can_be_limited_to_a_range() -> None:
@@ -188,6 +190,7 @@ def test_outsider_cannot_open_a_port_of_the_server_to_himself(dialogue: Dialogue
         "DCC CHAT names 10.77.0.11:5432",
         "DCC CHAT of 'me!m@203.0.113.10' names the real server,",
     ]
+    assert dialogue.kinds == ["forged address", "sender not trusted"]
 
 
 @pytest.mark.parametrize(
@@ -206,10 +209,9 @@ def test_only_offers_of_listed_senders_are_followed(mask: str, follows: bool) ->
     dialogue = Dialogue(senders=("nobody!*@*", mask))
     line = FROM + b"SEND f " + RIP + b" 5000\x01\r\n"
     assert (dialogue.server(line) != line) is follows
-    refusal = (
-        "DCC SEND of 'bot!b@10.77.0.11' names the real server, but he is not on it and `senders` does not list him"
-    )
+    refusal = "DCC SEND of 'bot!b@10.77.0.11' names the real server, but no mask of `senders` is his"
     assert dialogue.refused == ([] if follows else [refusal])
+    assert dialogue.kinds == ([] if follows else ["sender not trusted"])
 
 
 def test_expectations_for_any_client_can_be_asked_for() -> None:
@@ -264,6 +266,7 @@ def test_line_that_would_become_too_long_is_refused_and_nothing_expected() -> No
     full = head + b"f" * (512 - len(head) - len(rest)) + rest
     assert dialogue.server(full) == full
     assert dialogue.refused == ["DCC SEND has no room for the virtual endpoint in 512 octets"]
+    assert dialogue.kinds == ["line too long"]
     assert dialogue.to_real == ["10.0.0.1:50000"]
 
 

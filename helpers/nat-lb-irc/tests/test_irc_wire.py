@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nat_lb.api import Refusal
 from nat_lb_irc.wire import (
-    RefusalError,
     asks_for_encryption,
     begins_encryption,
     find_request,
@@ -109,9 +109,9 @@ def test_offers_without_an_endpoint_are_refused(arguments: bytes, problem: str) 
     line = b"PRIVMSG bob :\x01DCC SEND " + arguments + b"\x01\r\n"
     request = find_request(line)
     assert request is not None
-    with pytest.raises(RefusalError) as caught:
+    with pytest.raises(Refusal) as caught:
         parse_offer(line, request)
-    assert str(caught.value) == problem
+    assert (str(caught.value), caught.value.kind) == (problem, "malformed")
 
 
 @pytest.mark.parametrize(

@@ -30,14 +30,13 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from nat_lb.api import Address, Direction, Edit, Endpoint, ExpectationRefused, Helper, Message, Options, Peers, hookimpl
+from nat_lb.api import Address, Direction, Edit, Endpoint, Helper, Message, Options, Peers, Refusal, hookimpl
 from nat_lb_irc.resume import Ports
 from nat_lb_irc.wire import (
     LONGEST_LINE,
     LONGEST_TAGS,
     OFFERS,
     Offer,
-    RefusalError,
     Request,
     Span,
     asks_for_encryption,
@@ -126,13 +125,9 @@ class Irc(Helper):
         request = find_request(message.data)
         if request is None:
             return ()
-        try:
-            if request.verb in OFFERS:
-                return self._offer(message, request, parse_offer(message.data, request))
-            return self._resume(message, request)
-        except (RefusalError, ExpectationRefused) as reason:
-            message.refuse(str(reason))
-            return ()
+        if request.verb in OFFERS:
+            return self._offer(message, request, parse_offer(message.data, request))
+        return self._resume(message, request)
 
     def _encrypts(self, message: Message) -> bool:
         if message.from_client:
@@ -150,22 +145,27 @@ class Irc(Helper):
     def _expect_server(self, message: Message, verb: str, offer: Offer) -> None:
         endpoint, client = Endpoint(offer.address, offer.port), self.peers.client.address
         if offer.address != client:
-            raise RefusalError(f"DCC {verb} names {endpoint} but the client is {client} (forged)")
+            raise Refusal(f"DCC {verb} names {endpoint} but the client is {client} (forged)", "forged address")
         if offer.port < self.settings.minimum_port:
-            raise RefusalError(f"DCC {verb} names port {offer.port}, below {self.settings.minimum_port}")
+            raise Refusal(f"DCC {verb} names port {offer.port}, below {self.settings.minimum_port}", "port not allowed")
         message.expect_server(endpoint)
 
     def _from_server(self, message: Message, request: Request, offer: Offer) -> Iterable[Edit]:
         who = f"DCC {request.verb} of {shown(request.sender)}"
         if not self._trusts(request.sender.decode("latin-1")):
-            raise RefusalError(f"{who} names the real server, but he is not on it and `senders` does not list him")
+            lack = (
+                "no mask of `senders` is his"
+                if self.settings.senders
+                else "he is not on it (`senders` may list others)"
+            )
+            raise Refusal(f"{who} names the real server, but {lack}", "sender not trusted")
         data, virtual = message.data, self.peers.virtual.address
         address = write_address(virtual, like=data[slice(*offer.address_span)])
         if not offer.port:
             return _edits(request, data, (offer.address_span, address))
         if not self.settings.minimum_port <= offer.port <= self.settings.maximum_port:
             allowed = f"{self.settings.minimum_port} to {self.settings.maximum_port}"
-            raise RefusalError(f"{who} names port {offer.port}, allowed are {allowed}")
+            raise Refusal(f"{who} names port {offer.port}, allowed are {allowed}", "port not allowed")
         _check_room(request, data, (offer.address_span, address), (offer.port_span, b"65535"))
         real = Endpoint(self.peers.real.address, offer.port)
         public = message.expect_client(real, any_client=self.settings.any_client)
@@ -192,16 +192,18 @@ class Irc(Helper):
 
 
 def _edits(request: Request, data: bytes, *wanted: tuple[Span, bytes]) -> list[Edit]:
-    """Return the replacements that change anything; raises RefusalError if the line becomes too long."""
+    """Return the replacements that change anything; raises Refusal if the line becomes too long."""
     _check_room(request, data, *wanted)
     return [Edit(start, end, text) for (start, end), text in wanted if data[start:end] != text]
 
 
 def _check_room(request: Request, data: bytes, *wanted: tuple[Span, bytes]) -> None:
-    """Raise RefusalError if a line becomes longer than IRC allows; one that is so already may not grow."""
+    """Raise Refusal if a line becomes longer than IRC allows; one that is so already may not grow."""
     growth = sum(len(text) - (end - start) for (start, end), text in wanted)
     if growth > max(request.free, 0):
-        raise RefusalError(f"DCC {request.verb} has no room for the virtual endpoint in {LONGEST_LINE} octets")
+        raise Refusal(
+            f"DCC {request.verb} has no room for the virtual endpoint in {LONGEST_LINE} octets", "line too long"
+        )
 
 
 def _mask_pattern(masks: Iterable[str]) -> re.Pattern[str]:

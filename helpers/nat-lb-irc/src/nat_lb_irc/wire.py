@@ -1,7 +1,7 @@
 """How IRC carries DCC, and where in a line its addresses and ports stand.
 
 The law: a request is read only at the start of the text of a PRIVMSG or NOTICE, where CTCP puts it; whatever else a
-line holds is conversation. A parser returns what the text says, whoever it names, or raises `RefusalError`; what may be
+line holds is conversation. A parser returns what the text says, whoever it names, or raises `Refusal`; what may be
 done about it is decided elsewhere.
 """
 
@@ -12,13 +12,14 @@ from collections.abc import Container
 from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple, TypeAlias
 
-from nat_lb.api import Address
+from nat_lb.api import Address, Refusal
 
 LONGEST_LINE = 512  # octets with the line's end, without message tags (RFC 2812 §2.3)
 LONGEST_TAGS = 8191  # octets of message tags (IRCv3)
 OFFERS = frozenset({"SEND", "CHAT", "TSEND", "SCHAT", "MOVE"})  # file, talk, file without acknowledgements, TLS, file
 RESUMES = frozenset({"RESUME", "ACCEPT"})
 _FOLDED = bytes.maketrans(b"[]\\~", b"{}|^")
+MALFORMED = "malformed"
 _SHOWN = 80  # octets of a peer's text that a log line repeats
 
 _HEAD = re.compile(
@@ -33,10 +34,6 @@ _STARTTLS = re.compile(rb"(?:@[^ ]+ +)?(?::[^ ]+ +)?STARTTLS\s*", re.IGNORECASE)
 _STARTTLS_ACCEPTED = re.compile(rb"(?:@[^ ]+ +)?:[^ ]+ +670 ")
 
 Span: TypeAlias = tuple[int, int]
-
-
-class RefusalError(ValueError):
-    """A message asks for a connection that must not be; the text says for the log what is wrong."""
 
 
 class Request(NamedTuple):
@@ -71,7 +68,7 @@ def parse_offer(line: bytes, request: Request) -> Offer:
     """Read `NAME ADDRESS PORT [SIZE [TOKEN]]`; a name with spaces is in quotation marks."""
     found = _OFFER.match(line, request.start)
     if not found:
-        raise RefusalError(f"DCC {request.verb} without address and port: {shown(line[request.start :])}")
+        raise Refusal(f"DCC {request.verb} without address and port: {shown(line[request.start :])}", MALFORMED)
     return Offer(_address(request.verb, found[1]), _port(request.verb, found[2]), found.span(1), found.span(2))
 
 
@@ -118,11 +115,11 @@ def _address(verb: str, text: bytes) -> Address:
     try:
         return IPv4Address(int(text)) if text.isdigit() else ip_address(text.decode("ascii"))
     except ValueError:
-        raise RefusalError(f"DCC {verb} names no IP address: {shown(text)}") from None
+        raise Refusal(f"DCC {verb} names no IP address: {shown(text)}", MALFORMED) from None
 
 
 def _port(verb: str, text: bytes) -> int:
     number = int(text)
     if number > 0xFFFF:
-        raise RefusalError(f"DCC {verb} names port {number}, which does not exist")
+        raise Refusal(f"DCC {verb} names port {number}, which does not exist", MALFORMED)
     return number
