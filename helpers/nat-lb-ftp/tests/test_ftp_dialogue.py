@@ -247,7 +247,8 @@ def test_pipelined_commands_are_answered_in_turn(dialogue: Dialogue) -> None:
     )
     assert got.count(b"(203,0,113,100,") == 2
     assert b"(10,77,0,11,4,1)" in got
-    assert (dialogue.to_real, dialogue.refused) == (["10.77.0.11:1234", "10.77.0.11:1235"], [])
+    assert dialogue.to_real == ["10.77.0.11:1234", "10.77.0.11:1235"]
+    assert dialogue.refused == ["227 inside the reply 220-, which has not ended"]
 
 
 def test_unseen_reply_does_not_cost_the_next_passive_its_answer(dialogue: Dialogue) -> None:
@@ -277,8 +278,10 @@ def test_only_the_last_line_of_a_reply_is_rewritten(dialogue: Dialogue, lines: l
 
 def test_passive_line_inside_another_reply_is_text(dialogue: Dialogue) -> None:
     lines = [b"230-Welcome\r\n", b"227 (10,77,0,11,4,210)\r\n", b"229 (|||1234|)\r\n", b"230 done\r\n"]
-    assert dialogue.client(ASKED, b"EPSV\r\n").server(*lines) == b"".join(lines)
-    assert (dialogue.to_real, dialogue.refused) == ([], [])
+    assert dialogue.server(*lines) == b"".join(lines)
+    assert dialogue.client(ASKED).server(*lines) == b"".join(lines)
+    assert (dialogue.to_real, dialogue.kinds) == ([], ["unasked reply"])
+    assert dialogue.refused == ["227 inside the reply 230-, which has not ended"]
 
 
 TLS: dict[str, Any] = {"passive_ports": {REAL: "50000-50099", "10.77.0.12": "50100-50199"}}

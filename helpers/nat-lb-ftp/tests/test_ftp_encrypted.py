@@ -162,6 +162,8 @@ class TestEncrypted(HelperConformance):
     dialogues: ClassVar[dict[str, Dialogue]] = {
         "explicit": Dialogue(
             server_says(b"220 ready\r\n"),
+            client_says(b"AUTH SSL\r\n"),
+            server_says(b"504 AUTH SSL not understood\r\n"),
             client_says(b"AUTH TLS\r\n"),
             server_says(b"234 Proceed.\r\n"),
             client_says(HELLO),

@@ -116,12 +116,19 @@ class Ftp(Helper):
         self._passed = b""
         code = self._replies.ends(message.data)
         if not code:
-            return ()
+            return self._text(message)
         awaited = self._commands.answered(code)
         if code in ("227", "229"):
             self._check_asked(code, awaited, began_early)
             return self._passive(message) if code == "227" else self._extended(message)
         return self._encrypt(message) if awaited else ()
+
+    def _text(self, message: Message) -> Iterable[Edit]:
+        """Refuse what only looks like the awaited reply; all other text is none of ours."""
+        code = self._replies.quotes(message.data)
+        if code in ("227", "229") and self._commands.waits_for(code):
+            raise Refusal(f"{code} inside the reply {self._replies.block}-, which has not ended", "unasked reply")
+        return ()
 
     def _check_asked(self, code: str, awaited: bool, began_early: bool) -> None:
         question = "PASV" if code == "227" else "EPSV"

@@ -101,7 +101,7 @@ class Replies:
     """Tells the last lines of replies from what stands in between (RFC 959 §4.2)."""
 
     def __init__(self) -> None:
-        self._block = ""  # the code of the reply of several lines that has begun
+        self.block = ""  # the code of the reply of several lines that has begun
 
     def ends(self, line: bytes) -> str:
         """Return the code of the reply that this line ends, or nothing."""
@@ -109,19 +109,24 @@ class Replies:
         if not found:
             return ""
         code = found[1].decode("ascii")
-        if self._block and code != self._block:
+        if self.block and code != self.block:
             return ""
-        self._block = code if found[2] == b"-" else ""
-        return "" if self._block else code
+        self.block = code if found[2] == b"-" else ""
+        return "" if self.block else code
+
+    def quotes(self, line: bytes) -> str:
+        """Return the code of a line that would end a reply if it did not stand inside another, or nothing."""
+        found = _REPLY.match(line, telnet_length(line))
+        return found[1].decode("ascii") if found and self.block and found[2] != b"-" else ""
 
     @property
     def between(self) -> bool:
         """Whether the next line begins a reply."""
-        return not self._block
+        return not self.block
 
     def may_end(self, tail: bytes, code: str) -> bool:
         """Whether the beginning of a line, `tail`, can become the end of a reply with this code."""
         text = tail[telnet_length(tail) :]
         end = code.encode("ascii") + b" "
         fits = text.startswith((end, _TELNET_COMMAND)) or end.startswith(text)
-        return fits and self._block in ("", code)
+        return fits and self.block in ("", code)
