@@ -35,7 +35,9 @@ def is_of_another_program(packet: bytes) -> bool:
         return False  # a later fragment: its ports were in the first
     else:
         protocol, start = packet[9], (packet[0] & 15) * 4
-    return protocol in (TCP, UDP) and max(struct.unpack_from("!HH", packet, start)) >= EPHEMERAL
+    if protocol not in (TCP, UDP) or len(packet) < start + 4:
+        return False
+    return max(struct.unpack_from("!HH", packet, start)) >= EPHEMERAL
 
 
 def incoming(listener: socket.socket, seconds: float) -> Iterator[bytes]:
