@@ -10,8 +10,10 @@ import logging
 
 from nat_lb.builder import Builder
 from nat_lb.config import Config
+from nat_lb.contained import Contained
 from nat_lb.errors import SystemFault
 from nat_lb.eventlog import EventLog
+from nat_lb.fastpath import FastPath
 from nat_lb.flow import Endpoint
 from nat_lb.lifecycle import Lifecycle
 from nat_lb.pipeline import Pipeline
@@ -22,6 +24,18 @@ from nat_lb.service import RealServer, VirtualService
 log = logging.getLogger("nat_lb")
 
 EVENT_LOG = "nat-lb event log"
+
+
+def remove_fastpath(registry: Registry, config: Config) -> str | None:
+    """Take away what a fast path of an earlier process left behind; return its name, None if no plugin has one.
+
+    Raises SystemFault if this machine does not let it be taken away.
+    """
+    fastpath: FastPath | None = registry.manager.hook.nat_lb_make_fastpath(config=config)
+    if fastpath is None:
+        return None
+    fastpath.remove()
+    return fastpath.name
 
 
 class Director:
@@ -51,13 +65,23 @@ class Director:
             fastpath = self.registry.manager.hook.nat_lb_make_fastpath(config=self.config)
             if fastpath is None:
                 return
-            adopted = self.lifecycle.start_offload(fastpath, now)
+            adopted = self._start(fastpath, now)
         except SystemFault as fault:
             if wanted != "auto":
                 raise
             log.warning("no fast path, every packet goes through Python: %s", fault)
             return
         log.info("fast path: %s, %d connections taken over", fastpath.name, adopted)
+
+    def _start(self, fastpath: FastPath, now: float) -> int:
+        """Start a fast path; if that fails and the slow path is to do, nothing goes past it."""
+        lifecycle = self.lifecycle
+        try:
+            return lifecycle.start_offload(Contained(fastpath, lifecycle.faults, lifecycle.clock), now)
+        except SystemFault:
+            if self.config.director.datapath == "auto":
+                fastpath.remove()
+            raise
 
     def tick(self, now: float) -> None:
         """Do what time asks for; called about once a second."""

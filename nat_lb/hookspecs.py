@@ -54,9 +54,10 @@ def nat_lb_register_helpers() -> Iterable[type[Helper]]:  # type: ignore[empty-b
 def nat_lb_make_fastpath(config: Config) -> FastPath | None:
     """Return a fast path for this machine, not started yet, or None.
 
-    Called once, when a director begins to run; the first answer that is not None is used. Raise SystemFault, saying why
-    and what would help, if there could be one but for this machine: with `datapath = "auto"` the director says so and
-    runs on its slow path, with another it does not run.
+    Called when a director begins to run, and to have what an earlier one left taken away, by `remove()` and nothing
+    else: by `nat-lb cleanup`, `nat-lb run --flush` and a director with `datapath = "nfqueue"`. The first answer that is
+    not None is used. Raise SystemFault, saying why and what would help, if there could be one but for this machine:
+    with `datapath = "auto"` the director says so and runs on its slow path, with "ebpf" it does not run.
     """
 
 

@@ -1,6 +1,7 @@
 """What a director knows, as plain data for files, terminals and sockets.
 
-The law: asking changes nothing, and what may be long is told in parts, each made in a fraction of a millisecond.
+The law: asking changes nothing, and what may be long is told in parts, each made in a fraction of a millisecond. What
+the fast path carries is told with what the slow path has.
 """
 
 from __future__ import annotations
@@ -24,21 +25,28 @@ def connections(lifecycle: Lifecycle, now: float) -> list[dict[str, Any]]:
 def connections_in_parts(
     lifecycle: Lifecycle, clock: Callable[[], float], wanted: Callable[[Connection], bool]
 ) -> Iterator[list[dict[str, Any]]]:
-    """Yield the wanted connections, oldest first, in parts that may be empty; packets may be handled in between.
+    """Yield the wanted connections in parts that may be empty; packets may be handled in between.
 
-    Each connection that is there from the first part to the last is told once, as it is when its part is made; one that
-    closes meanwhile is told or not, one that opens meanwhile is not.
+    Those of the slow path come first, oldest first; `path` says whose each is. Each connection that is there from the
+    first part to the last is told once, as it is when its part is made; one that closes meanwhile is told or not, one
+    that opens meanwhile is not, unless the fast path carries it.
     """
     flows = lifecycle.connections.flows
     keys = iter(list(flows))  # some 20 ms for a million connections
+    told: set[bytes] = set()  # what may be handed over before the fast path is asked
     while part := list(islice(keys, 2 * PART)):
-        now = clock()
         found = ((key, flows.get(key)) for key in part)
-        yield [
-            _entry(connection, now)
-            for key, connection in found
-            if connection is not None and connection.key == key and _is_alive(connection, now) and wanted(connection)
-        ]
+        slow = [each for key, each in found if each is not None and each.key == key and wanted(each)]
+        if lifecycle.offload is not None:
+            told.update(each.key for each in slow)
+        yield _part(slow, clock(), "slow")
+    carried = iter(lifecycle.offload or ())
+    while connections := list(islice(carried, PART)):
+        yield _part([each for each in connections if each.key not in told and wanted(each)], clock(), "fast")
+
+
+def _part(connections: list[Connection], now: float, path: str) -> list[dict[str, Any]]:
+    return [_entry(each, now) | {"path": path} for each in connections if _is_alive(each, now)]
 
 
 def _is_alive(connection: Connection, now: float) -> bool:
@@ -64,6 +72,8 @@ def _entry(connection: Connection, now: float) -> dict[str, Any]:
 def services(lifecycle: Lifecycle) -> Iterator[dict[str, Any]]:
     """Yield every service with its scheduler, how often that failed, was late or was left alone, and real servers."""
     for service in list(lifecycle.services):
+        if lifecycle.offload is not None:
+            lifecycle.offload.refresh(service)
         yield {
             "service": service.name,
             "protocol": service.tracker.name,
@@ -76,7 +86,10 @@ def services(lifecycle: Lifecycle) -> Iterator[dict[str, Any]]:
 
 
 def real_server(server: RealServer) -> dict[str, Any]:
-    """Return a real server's load and traffic; octets include IP headers, `in` is from clients."""
+    """Return a real server's load and traffic, as of the last look at the fast path.
+
+    Octets include IP headers, `in` is from clients.
+    """
     return {
         "real": str(server.endpoint),
         "weight": server.weight,
@@ -107,13 +120,27 @@ def helpers(lifecycle: Lifecycle) -> list[dict[str, Any]]:
 
 
 def tables(lifecycle: Lifecycle) -> dict[str, Any]:
-    """Return how many entries the tables have; a connection whose time was over less than a second ago counts."""
+    """Return how many entries the tables have; a connection whose time was over less than a second ago counts.
+
+    `connections` is of the slow path, `carried` of the fast path.
+    """
     return {
         "connections": len(lifecycle.connections),
+        "carried": len(lifecycle.offload) if lifecycle.offload is not None else 0,
         "max_connections": lifecycle.connections.limit,
         "expectations": len(lifecycle.expectations),
         "persistence_templates": len(lifecycle.persistence),
     }
+
+
+def datapath(lifecycle: Lifecycle) -> str:
+    """Return what takes packets from the network: the fast path's name, or "nfqueue" if there is none."""
+    return lifecycle.offload.fastpath.name if lifecycle.offload is not None else "nfqueue"
+
+
+def fastpath(lifecycle: Lifecycle) -> dict[str, Any] | None:
+    """Return what carries packets on each device, why nothing better does, and the fast path's own counters."""
+    return dict(lifecycle.offload.fastpath.status()) if lifecycle.offload is not None else None
 
 
 def faults(lifecycle: Lifecycle) -> list[dict[str, Any]]:

@@ -6,9 +6,25 @@ from pathlib import Path
 
 import pytest
 
+from nat_lb.testing.lab import Lab
 from tests.little_plugins import Shelf
 
 LIVE = Path(__file__).parent / "live"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the live tests be run once with each datapath."""
+    parser.addoption(
+        "--datapath",
+        choices=("nfqueue", "ebpf"),
+        default=Lab.datapath,
+        help="what the labs' directors use, unless a test says it itself (nfqueue)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell the labs which datapath is wanted."""
+    Lab.datapath = config.getoption("--datapath")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,7 +16,7 @@ import click
 from nat_lb import __version__
 from nat_lb.errors import ConfigError, NatLbError
 
-_COMMANDS = ("run", "check", "plugins", "new", "replay", "demo", "status", "connections", "drain")
+_COMMANDS = ("run", "check", "plugins", "new", "replay", "demo", "status", "connections", "drain", "cleanup")
 
 
 class _Commands(click.Group):

@@ -10,7 +10,7 @@ import click
 
 from nat_lb.cli.director import director_options, inquire
 
-_COLUMNS = {"service": 8, "protocol": 8, "client": 21, "virtual": 21, "real": 21, "state": 11, "expires": 9}
+_COLUMNS = {"service": 8, "protocol": 8, "client": 21, "virtual": 21, "real": 21, "state": 11, "expires": 9, "path": 4}
 
 
 @click.command("connections")
@@ -19,9 +19,10 @@ _COLUMNS = {"service": 8, "protocol": 8, "client": 21, "virtual": 21, "real": 21
 @click.option("--client", metavar="ADDR", help="Only those of one client's address.")
 @director_options
 def command(as_json: bool, service: str | None, client: str | None, control: Path | None, config: Path | None) -> None:
-    """List the connections of a running director, oldest first.
+    """List the connections of a running director.
 
-    The list is made while packets flow: a connection that closes meanwhile may be missing, and one that opens is.
+    Those of the slow path come first, oldest first. The list is made while packets flow: a connection that closes
+    meanwhile may be missing, and one that opens is.
     """
     show = _Json() if as_json else _Columns()
     with inquire(control, config) as director:
@@ -70,5 +71,5 @@ class _Columns:
 def _row(entry: dict[str, Any]) -> list[str]:
     announced = entry.get("announced_by")
     by = f"{announced['client']} > {announced['virtual']}" if announced is not None else ""
-    cells = [str(entry[key]) for key in list(_COLUMNS)[:-1]]
-    return [*cells, f"{entry['expires_in']:.1f} s", by]
+    told = entry | {"expires": f"{entry['expires_in']:.1f} s"}
+    return [*(str(told[key]) for key in _COLUMNS), by]

@@ -23,7 +23,7 @@ _STATES = ("quiesced", "overloaded")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON object with everything, exact.")
 @director_options
 def command(as_json: bool, control: Path | None, config: Path | None) -> None:
-    """Show a running director: its services, real servers, queue and refusals.
+    """Show a running director: its services, real servers, queue, fast path and refusals.
 
     Traffic is counted since the director's start, octets include IP headers, and "in" is from clients.
     """
@@ -39,7 +39,8 @@ def command(as_json: bool, control: Path | None, config: Path | None) -> None:
 def _print(console: Console, status: Mapping[str, Any], services: list[dict[str, Any]]) -> None:
     for line in _headlines(status):
         console.print(line)
-    for table in (_services(services), _refusals(status), _helpers(status), _faults(status)):
+    fast = (_devices(status), _counters(status))
+    for table in (_services(services), *fast, _refusals(status), _helpers(status), _faults(status)):
         if table.row_count:
             console.print()
             console.print(table)
@@ -50,8 +51,9 @@ def _headlines(status: Mapping[str, Any]) -> Iterator[str]:
         f"nat-lb {status['version']}, process {status['process']}, {status['datapath']}, "
         f"since {status['since']} ({_duration(status['uptime'])}), {status['configuration']}"
     )
+    carried = f" and {status['carried']} in the fast path" if status["fastpath"] is not None else ""
     yield (
-        f"connections: {status['connections']} of at most {status['max_connections']}, "
+        f"connections: {status['connections']} of at most {status['max_connections']}{carried}, "
         f"expectations: {status['expectations']}, persistence templates: {status['persistence_templates']}"
     )
     queue = status["queue"]
@@ -74,6 +76,21 @@ def _services(services: list[dict[str, Any]]) -> Table:
             numbers = [*(str(server[key]) for key in _LOAD), *(short(server[key]) for key in _TRAFFIC)]
             state = ", ".join(name for name in _STATES if server[name])
             table.add_row(f"  {server['real']}", *numbers, state)
+    return table
+
+
+def _devices(status: Mapping[str, Any]) -> Table:
+    table = make_table(("device", "packets by", "not better because"))
+    for device in (status["fastpath"] or {"devices": []})["devices"]:
+        table.add_row(device["device"], device["datapath"], device.get("why", ""))
+    return table
+
+
+def _counters(status: Mapping[str, Any]) -> Table:
+    table = make_table(("fast path",), ("count",))
+    for name, count in (status["fastpath"] or {"counters": {}})["counters"].items():
+        if count:
+            table.add_row(name.replace("_", " "), str(count))
     return table
 
 

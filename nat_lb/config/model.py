@@ -38,7 +38,7 @@ class DirectorConfig(Table):
     datapath: Literal["auto", "nfqueue", "ebpf"] = Field(
         default="auto",
         description="How packets reach nat-lb. `nfqueue` takes every packet to Python, `ebpf` hands connections to the "
-        "kernel, `auto` takes `ebpf` where it is installed and works, else `nfqueue`.",
+        "kernel, `auto` takes `ebpf` where it is installed and works, else `nfqueue`. A reload does not change it.",
     )
     queue: int = Field(default=0, ge=0, le=65535, description="The netfilter queue that packets are read from.")
     control: str = Field(

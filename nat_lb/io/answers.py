@@ -26,9 +26,6 @@ from nat_lb.service import RealServer, VirtualService
 
 log = logging.getLogger("nat_lb")
 
-DATAPATH = "nfqueue"
-"""How packets reach this director."""
-
 
 class Answers:
     """The commands of one director; `statistics` reads its queue's counters once there is a queue."""
@@ -64,7 +61,8 @@ class Answers:
             "uptime": round(self._clock() - self._started, 3),
             "process": os.getpid(),
             "configuration": self._director.source,
-            "datapath": DATAPATH,
+            "datapath": report.datapath(lifecycle),
+            "fastpath": report.fastpath(lifecycle),
             "queue": dataclasses.asdict(self.statistics()) if self.statistics is not None else None,
             "refused": {reason.value: count for reason, count in refused.most_common()},
             **report.tables(lifecycle),
@@ -86,6 +84,9 @@ class Answers:
     def real_server(self, arguments: dict[str, Any]) -> Answer:
         """Tell one real server ("real") of a "service"."""
         service, server = self._find(arguments)
+        offload = self._director.lifecycle.offload
+        if offload is not None:
+            offload.refresh(service)
         yield []
         return {"service": service.name, **report.real_server(server)}
 

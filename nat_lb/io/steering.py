@@ -7,7 +7,7 @@ chain names is ever touched; and a table that holds rules of a director that is 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 from nat_lb.errors import SystemFault
 from nat_lb.io.devices import largest_mtu
@@ -74,7 +74,7 @@ class Steering:
         Called after the queues are bound.  Raises `SystemFault`, having changed nothing, when the rules of another
         director, which is alive, are there.
         """
-        self._refuse_rival(own={self._queue, self._queue + 1})
+        self.refuse_rival(own={self._queue, self._queue + 1})
         for family in (IPV4, IPV6):
             self._install(family)
 
@@ -90,12 +90,26 @@ class Steering:
             self._remove(family)
 
     def remove_leftovers(self) -> None:
-        """Take away what a director that was killed left behind; called at start, before the queues are bound.
+        """Take away what a director that was killed left behind.
 
         Raises `SystemFault` when the rules are those of a director that is alive.
         """
-        self._refuse_rival(own=set())
+        self.refuse_rival()
         self.remove()
+
+    def refuse_rival(self, own: Collection[int] = ()) -> None:
+        """Raise `SystemFault` if rules of ours lead to a queue that somebody else, so not one of `own`, listens to.
+
+        Called at start, before the queues are bound: the rules that a director left which was killed keep packets from
+        the stack until `install` replaces them.
+        """
+        named = {queue for family in (IPV4, IPV6) for _, saved in self._saved(family) for queue in queues_in(saved)}
+        alive = sorted(named.difference(own).intersection(self._bound()))
+        if alive:
+            raise SystemFault(
+                f"steering: another nat-lb is running in this network namespace, on queue {alive[0]}. Stop it first: "
+                "two directors would take each other's packets."
+            )
 
     def _install(self, family: Family) -> None:
         plan = self._plan(family)
@@ -123,13 +137,3 @@ class Steering:
 
     def _restore(self, family: Family, text: str) -> None:
         self._run([f"{family.program}-restore", "--noflush", "-w", _WAIT], text)
-
-    def _refuse_rival(self, own: set[int]) -> None:
-        """Raise if rules of ours lead to a queue that somebody else, so not one of `own`, listens to."""
-        named = {queue for family in (IPV4, IPV6) for _, saved in self._saved(family) for queue in queues_in(saved)}
-        alive = sorted((named - own).intersection(self._bound()))
-        if alive:
-            raise SystemFault(
-                f"steering: another nat-lb is running in this network namespace, on queue {alive[0]}. Stop it first: "
-                "two directors would take each other's packets."
-            )

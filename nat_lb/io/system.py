@@ -29,7 +29,7 @@ def require_root(proc: Path = _PROC) -> None:
     missing = [name for name, bit in _CAPABILITIES.items() if not effective >> bit & 1]
     if missing:
         raise SystemFault(
-            f"nat-lb run: this process lacks {' and '.join(missing)}. Run it as root, or give it the capabilities "
+            f"this process lacks {' and '.join(missing)}. Run it as root, or give it the capabilities "
             "CAP_NET_ADMIN and CAP_NET_RAW. `nat-lb check` and `nat-lb replay` need neither."
         )
 

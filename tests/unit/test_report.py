@@ -6,8 +6,10 @@ import json
 import re
 
 from nat_lb.report import PART, connections, connections_in_parts, faults, helpers, services, tables
+from nat_lb.service import CarriedLoad
 from nat_lb.testing.packets import ACK, PSH, SYN
 from nat_lb.testing.scenario import Scenario
+from tests.mirror import Mirror
 from tests.scenario.nets import IPV4, IPV6
 
 
@@ -70,7 +72,8 @@ def test_parts_are_small_and_together_the_whole_table() -> None:
     clients(s, 5 * PART)
     parts = list(connections_in_parts(s.director.lifecycle, lambda: s.now, everyone))
     assert max(map(len, parts)) == PART and len(parts) == 5
-    assert [entry for part in parts for entry in part] == connections(s.director.lifecycle, s.now)
+    told = [entry for part in parts for entry in part]
+    assert told == [entry | {"path": "slow"} for entry in connections(s.director.lifecycle, s.now)]
 
 
 def test_parts_without_a_wanted_connection_are_empty_and_still_come() -> None:
@@ -93,6 +96,53 @@ def test_connections_that_stay_are_told_once_while_others_come_and_go() -> None:
     names = [entry["client"] for entry in told]
     assert names == leaving[:PART] + staying
     assert told[-1]["expires_in"] == 5.0, "as it is when it is told"
+
+
+def carrying(s: Scenario) -> Mirror:
+    """Give a scenario's director a mirror for a fast path."""
+    mirror = Mirror()
+    s.director.lifecycle.start_offload(mirror, s.now)
+    return mirror
+
+
+def test_connections_of_both_paths_are_one_table() -> None:
+    s = Scenario(IPV4.web)
+    slow = clients(s, PART)
+    mirror = carrying(s)
+    fast = clients(s, 3 * PART, 4000)
+    parts = list(connections_in_parts(s.director.lifecycle, lambda: s.now, everyone))
+    assert max(map(len, parts)) == PART and len(mirror) == 3 * PART
+    told = [(entry["client"], entry["path"], entry["expires_in"]) for part in parts for entry in part]
+    assert told == [(name, "slow", 60.0) for name in slow] + [(name, "fast", 60.0) for name in fast]
+    assert tables(s.director.lifecycle)["carried"] == 3 * PART
+
+
+def test_connection_that_is_handed_over_meanwhile_is_told_once() -> None:
+    s = Scenario(IPV4.web)
+    mirror = carrying(s)
+    mirror.room = 0
+    names = clients(s, 2 * PART)
+    mirror.room = 10 * PART
+    parts = connections_in_parts(s.director.lifecycle, lambda: s.now, everyone)
+    told = next(parts)
+    for name in (names[0], names[-1]):  # told already, and not yet
+        s.director.lifecycle.hand_over(s.connection(name))
+    told += [entry for part in parts for entry in part]
+    assert sorted(entry["client"] for entry in told) == names
+    assert [entry["client"] for entry in told if entry["path"] == "fast"] == [names[-1]]
+
+
+def test_real_servers_are_told_with_what_is_carried() -> None:
+    s = Scenario(IPV6.web)
+    mirror = carrying(s)
+    mirror.room = 0
+    clients6 = s.client(f"{IPV6.client}:3000")
+    clients6.sends(SYN)
+    mirror.loads[f"{IPV6.one}:8000"] = CarriedLoad(5, 2, 9, (10, 20), (1000, 2000))
+    (service,) = services(s.director.lifecycle)
+    (server,) = service["real_servers"]
+    assert (server["active"], server["inactive"], server["opened"]) == (6, 2, 10)
+    assert (server["packets_in"], server["octets_out"]) == (11, 2000)
 
 
 def test_services_are_told_with_scheduler_fallback_and_the_load_of_real_servers() -> None:
@@ -119,7 +169,7 @@ def test_tables_are_counted_with_templates_and_limit() -> None:
     s = Scenario(IPV4.service("web", 80, f"{IPV4.one}:80 1", more="persistence = 60"))
     clients(s, 3)
     assert tables(s.director.lifecycle) == {
-        "connections": 3, "max_connections": 1_000_000, "expectations": 0, "persistence_templates": 1,
+        "connections": 3, "carried": 0, "max_connections": 1_000_000, "expectations": 0, "persistence_templates": 1,
     }  # fmt: skip
 
 

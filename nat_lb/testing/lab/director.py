@@ -15,23 +15,33 @@ from nat_lb.testing.lab.waiting import PATIENCE, wait_until
 class RunningDirector:
     """One `nat-lb run` process; `Lab.start_director` makes it and waits for it.
 
-    `config` is the file it reads. A control socket is given a path of the lab's own unless the text names one, for
-    labs share the machine's /run.
+    `config` is the file it reads. Unless the text says otherwise, it is given a control socket of the lab's own, for
+    labs share the machine's /run, and `datapath`. What an earlier director's fast path carries ends, unless `adopt`.
     """
 
-    def __init__(self, host: Host, text: str, number: int = 0) -> None:
+    def __init__(
+        self, host: Host, text: str, number: int = 0, *, datapath: str = "nfqueue", adopt: bool = False
+    ) -> None:
         self.host = host
+        self._datapath = datapath
         self.config = host.directory / f"director{number}" / "nat-lb.toml"
         self.config.parent.mkdir()
         self._log = self.config.with_suffix(".log")
         self.write_config(text)
         with self._log.open("w") as log:
-            command: list[str | Path] = [sys.executable, "-m", "nat_lb", "run", self.config]
+            options = [] if adopt else ["--flush"]
+            command: list[str | Path] = [sys.executable, "-m", "nat_lb", "run", *options, self.config]
             self.process = host.spawn(command, stdout=log, stderr=log, cwd=self.config.parent)
 
     def write_config(self, text: str) -> None:
         """Replace the configuration file; the director reads it at the next `reload`."""
-        self.config.write_text(_with_control_socket(text, self.config.with_name("control.sock")))
+        text = _with_key(text, "control", str(self.config.with_name("control.sock")))
+        self.config.write_text(_with_key(text, "datapath", self._datapath))
+
+    @property
+    def may_carry(self) -> bool:
+        """Whether a fast path may be left when the director is gone."""
+        return not re.search(r'^\s*datapath\s*=\s*"nfqueue"', self.config.read_text(), re.MULTILINE)
 
     def log(self) -> str:
         """Return everything the director has written to standard output and error so far."""
@@ -70,9 +80,10 @@ class RunningDirector:
         self.host.stop(self.process, signal.SIGKILL)
 
 
-def _with_control_socket(text: str, path: Path) -> str:
-    if re.search(r"^\s*control\s*=", text, re.MULTILINE):
+def _with_key(text: str, key: str, value: str) -> str:
+    """Return a configuration whose [director] has this key, with this value if it had none."""
+    if re.search(rf"^\s*{key}\s*=", text, re.MULTILINE):
         return text
-    line = f'control = "{path}"\n'
+    line = f'{key} = "{value}"\n'
     with_line, found = re.subn(r"^\[director\].*\n", rf"\g<0>{line}", text, count=1, flags=re.MULTILINE)
     return with_line if found else f"{text}\n[director]\n{line}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
@@ -36,6 +37,8 @@ class Lab:
 
     vip = topology.VIP_V4
     vip6 = topology.VIP_V6
+    datapath = "nfqueue"
+    """What a director is told to use if its configuration does not say; "ebpf" needs nat-lb-ebpf."""
 
     def __init__(self, *, clients: int = 1, servers: int = 2, name: str = "", keep: bool = False) -> None:
         if keep and not name:
@@ -95,12 +98,14 @@ class Lab:
         self.servers.append(self._add_host(f"server{number}", INSIDE, number + 1))
         return self.servers[-1]
 
-    def start_director(self, toml: str, *, seconds: float = PATIENCE) -> RunningDirector:
+    def start_director(self, toml: str, *, seconds: float = PATIENCE, adopt: bool = False) -> RunningDirector:
         """Run `nat-lb run` with this configuration on the director and return when it is ready.
+
+        With `adopt` it takes over what an earlier director's fast path carries, which ends otherwise.
 
         Raises `LabError` with the director's log when it ends, or is not ready within `seconds`.
         """
-        director = RunningDirector(self.director, toml, len(self._directors))
+        director = RunningDirector(self.director, toml, len(self._directors), datapath=self.datapath, adopt=adopt)
         self._directors.append(director)
         director.wait_ready(seconds)
         return director
@@ -145,6 +150,8 @@ class Lab:
     def _remove(self) -> None:
         for director in self._directors:
             director.stop()
+        if any(director.may_carry for director in self._directors):
+            self.director.run([sys.executable, "-m", "nat_lb", "cleanup"])
         for host in [*self.clients, *self.servers]:
             host.stop_all()
         if hasattr(self, "director"):

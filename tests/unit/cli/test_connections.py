@@ -24,10 +24,11 @@ def scenario() -> Scenario:
     return s
 
 
-def test_json_is_the_list_that_replay_writes(scenario: Scenario, tmp_path: Path) -> None:
+def test_json_is_the_list_that_replay_writes_with_the_path_that_each_takes(scenario: Scenario, tmp_path: Path) -> None:
     with answering(scenario, tmp_path / "s"):
         done = run("connections", "--json", "--control", tmp_path / "s")
-    assert json.loads(done.output) == report.connections(scenario.director.lifecycle, scenario.now)
+    recorded = report.connections(scenario.director.lifecycle, scenario.now)
+    assert json.loads(done.output) == [entry | {"path": "slow"} for entry in recorded]
     assert len(done.output.splitlines()) == 103
 
 
@@ -35,8 +36,8 @@ def test_lines_have_a_column_for_each_key(scenario: Scenario, tmp_path: Path) ->
     with answering(scenario, tmp_path / "s"):
         done = run("connections", "--control", tmp_path / "s", "--client", IPV4.router)
     assert [line.split() for line in done.output.splitlines()] == [
-        ["service", "protocol", "client", "virtual", "real", "state", "expires", "announced", "by"],
-        ["dns", "udp", f"{IPV4.router}:9", f"{IPV4.vip}:53", f"{IPV4.one}:5353", "UDP", "300.0", "s"],
+        ["service", "protocol", "client", "virtual", "real", "state", "expires", "path", "announced", "by"],
+        ["dns", "udp", f"{IPV4.router}:9", f"{IPV4.vip}:53", f"{IPV4.one}:5353", "UDP", "300.0", "s", "slow"],
     ]
 
 

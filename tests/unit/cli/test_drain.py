@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from nat_lb.cli import drain
+from nat_lb.service import CarriedLoad
 from nat_lb.testing.packets import SYN
 from nat_lb.testing.scenario import Scenario
+from tests.mirror import Mirror
 from tests.scenario.nets import IPV4
 from tests.unit.cli.answering import answering, run
 
@@ -61,6 +63,21 @@ def test_waiting_ends_with_the_last_connection(
         done = run("drain", "web", ONE, "--wait", "5", "--control", tmp_path / "s")
     assert done.return_value == 0
     assert done.stdout.splitlines()[1:] == [f"web: {ONE}: no connection is left"]
+
+
+def test_waiting_counts_what_the_fast_path_carries(
+    scenario: Scenario, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror()
+    scenario.director.lifecycle.start_offload(mirror, scenario.now)
+    mirror.loads[ONE] = CarriedLoad(1, 0, 1, (0, 0), (0, 0))
+    sleeper = Sleeper(lambda: scenario.time(20))
+    monkeypatch.setattr(drain, "time", sleeper)
+    with answering(scenario, tmp_path / "s"):
+        done = run("drain", "web", ONE, "--wait", "5", "--control", tmp_path / "s")
+        assert done.stderr == f"web: {ONE}: after 5 s 1 connection (1 active, 0 winding down)\n"
+        mirror.loads.clear()
+        assert run("drain", "web", ONE, "--wait", "0", "--control", tmp_path / "s").return_value == 0
 
 
 def test_waiting_ends_with_its_time_and_exit_1(

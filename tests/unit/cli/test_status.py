@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,7 @@ from nat_lb.cli.status import short
 from nat_lb.io.nfqueue import QueueStatistics
 from nat_lb.testing.packets import SYN
 from nat_lb.testing.scenario import Scenario
+from tests.mirror import Mirror
 from tests.scenario.nets import IPV4
 from tests.unit.cli.answering import answering, run
 
@@ -61,6 +64,27 @@ def test_tables_say_who_carries_what_and_what_went_wrong(scenario: Scenario, tmp
         "distribution failed in times",
         "nat-lb nat_lb_schedule 1",
     ]
+
+
+class Busy(Mirror):
+    """A mirror that has devices and counters to show."""
+
+    def status(self) -> Mapping[str, Any]:
+        devices = [{"device": "eth0", "datapath": "xdp"}, {"device": "ppp0", "datapath": "tc", "why": "no frames"}]
+        return {"devices": devices, "counters": {"sent": 7, "table_full": 0, "sent_up": 2}}
+
+
+def test_fast_path_is_told_with_its_devices_and_what_it_counted(scenario: Scenario, tmp_path: Path) -> None:
+    scenario.director.lifecycle.start_offload(Busy(), scenario.now)
+    scenario.client(f"{IPV4.client}:53", f"{IPV4.vip}:53").sends_datagram(b"?")
+    with answering(scenario, tmp_path / "s"):
+        done = run("status", "--control", tmp_path / "s")
+    lines = [" ".join(line.split()) for line in done.output.splitlines()]
+    assert ", mirror, since" in lines[0]
+    assert lines[1].startswith("connections: 1 of at most 1000000 and 1 in the fast path, expectations: 0")
+    at = lines.index("device packets by not better because")
+    assert lines[at + 1 : at + 6] == ["eth0 xdp", "ppp0 tc no frames", "", "fast path count", "sent 7"]
+    assert lines[at + 6] == "sent up 2", "what did not happen is not told"
 
 
 def test_json_is_one_object_with_the_services_in_it(scenario: Scenario, tmp_path: Path) -> None:

@@ -12,9 +12,11 @@ from nat_lb import __version__
 from nat_lb.errors import NatLbError
 from nat_lb.io.answers import Answers
 from nat_lb.io.nfqueue import QueueStatistics
+from nat_lb.service import CarriedLoad
 from nat_lb.testing.packets import ACK, FIN, SYN
 from nat_lb.testing.scenario import Scenario
 from tests.little_plugins import Shelf
+from tests.mirror import Mirror
 from tests.scenario.nets import IPV4, IPV6, Net
 
 RECORDER = """
@@ -62,6 +64,12 @@ def opened(s: Scenario, net: Net, count: int, first: int = 4000) -> list[str]:
     return [str(s.connection(client).real).rpartition(":")[0] for client in clients]
 
 
+def opened_there(s: Scenario, net: Net, count: int) -> None:
+    """Open connections that are handed over at once."""
+    for port in range(4000, 4000 + count):
+        s.client(f"{net.client}:{port}").sends(SYN)
+
+
 # --- status ----------------------------------------------------------------------------------------------------------
 
 
@@ -78,17 +86,28 @@ def test_status_has_what_the_tables_count(net: Net) -> None:
     assert status.pop("process") > 0
     assert status == {
         "version": __version__, "uptime": 7.5, "configuration": "scenario.toml", "datapath": "nfqueue",
+        "fastpath": None,
         "queue": {
             "received": 5, "waiting": 0, "lost_queue_full": 0, "lost_socket_full": 0, "not_forwarded": 1, "faults": 0,
         },
         "refused": {"no-service": 1},
-        "connections": 3, "max_connections": 50, "expectations": 0, "persistence_templates": 0,
+        "connections": 3, "carried": 0, "max_connections": 50, "expectations": 0, "persistence_templates": 0,
         "helpers": [], "faults": [],
     }  # fmt: skip
     (service,) = desk.parts
     assert (service["service"], service["virtual"], service["scheduler"]) == ("web", f"{net.vip}:80", "wrr")
     assert [server["opened"] for server in service["real_servers"]] == [2, 1]
     assert [server["packets_in"] for server in service["real_servers"]] == [3, 1]
+
+
+def test_status_says_what_the_fast_path_does(net: Net) -> None:
+    s = Scenario(two(net))
+    s.director.lifecycle.start_offload(Mirror(), s.now)
+    desk = Desk(s)
+    opened_there(s, net, 3)
+    status = desk.ask("status")
+    assert (status["datapath"], status["connections"], status["carried"]) == ("mirror", 0, 3)
+    assert status["fastpath"] == {"devices": [], "counters": {}}
 
 
 def test_status_names_the_plugin_that_failed(shelf: Shelf) -> None:
@@ -166,6 +185,20 @@ def test_drained_server_gets_no_new_connections_until_it_is_restored(net: Net, s
     assert set(opened(s, net, 20, 5000)) == {net.two}
     assert desk.ask("restore", service="web", real=f"{net.one}:80") == before
     assert net.one in opened(s, net, 20, 6000)
+
+
+def test_carried_connections_of_a_drained_server_are_counted(net: Net) -> None:
+    s = Scenario(two(net))
+    mirror = Mirror()
+    s.director.lifecycle.start_offload(mirror, s.now)
+    desk = Desk(s)
+    real = f"{net.one}:80"
+    mirror.loads[real] = CarriedLoad(2, 1, 3, (0, 0), (0, 0))
+    drained = desk.ask("drain", service="web", real=real)
+    assert (drained["weight"], drained["active"], drained["inactive"]) == (0, 2, 1)
+    mirror.loads[real] = CarriedLoad(0, 0, 3, (0, 0), (0, 0))
+    left = desk.ask("real_server", service="web", real=real)
+    assert (left["active"], left["inactive"]) == (0, 0)
 
 
 def test_connections_of_a_drained_server_go_on_and_are_counted_down(net: Net) -> None:
