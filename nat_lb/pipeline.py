@@ -248,7 +248,7 @@ class Pipeline:
 
     def _is_orphan(self, packet: Packet, key: bytes) -> bool:
         if packet.protocol in self.lifecycle.sourceless:
-            return self.services.is_real(packet.source)
+            return self.services.is_helped(packet.source)
         return self.services.find_by_real(packet.protocol, packet.source, key[-4:-2]) is not None
 
     def _is_to_real_server(self, key: bytes) -> bool:

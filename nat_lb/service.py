@@ -207,6 +207,9 @@ class ServiceTable:
         self._by_key = {service.key: service for service in services}
         self._virtual_addresses = {service.endpoint.address.packed for service in self}
         self._real_addresses = {server.endpoint.address.packed for service in self for server in service.real_servers}
+        self._helped_addresses = {
+            server.endpoint.address.packed for service in self if service.helpers for server in service.real_servers
+        }
         self._by_real = {
             bytes((service.tracker.protocol,)) + b"".join(server.endpoint.packed): service
             for service in self
@@ -232,6 +235,10 @@ class ServiceTable:
     def is_real(self, address: bytes) -> bool:
         """Whether the packed address is a real server's."""
         return address in self._real_addresses
+
+    def is_helped(self, address: bytes) -> bool:
+        """Whether the packed address is that of a real server whose service has a helper."""
+        return address in self._helped_addresses
 
     @property
     def virtual_addresses(self) -> list[str]:

@@ -138,6 +138,14 @@ def test_packets_between_others_pass(shelf: Shelf) -> None:
     phone.from_server(500, source=IPV4.router).expect_untouched()
 
 
+def test_real_servers_of_services_without_helpers_have_calls_of_their_own(shelf: Shelf, net: Net) -> None:
+    phone = Phone(shelf, net)
+    web = net.service("web", 80, f"{net.two}:80 1")
+    control = net.service("phone", 7000, f"{net.one}:7000 1", protocol="udp", more='helpers = ["operator"]')
+    phone.s.reload(control + web)
+    phone.from_server(7, source=net.two).expect_untouched()
+
+
 def test_held_number_opens_nothing_until_the_client_has_one(shelf: Shelf, net: Net) -> None:
     phone = Phone(shelf, net)
     phone.says("HOLD 0 7")
