@@ -23,6 +23,6 @@ def test_plugin_passes_its_tests_installed_alone(folder: Path, wheels: Path, tes
     for name in needed(folder.name).keys() - needed("nat-lb[testing]").keys():
         link(distribution(name), tmp_path / "alone")
     tests = shutil.copytree(folder / "tests", tmp_path / "tests", ignore=shutil.ignore_patterns("__pycache__"))
-    options = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib")
+    options = ("-q", "-p", "no:cacheprovider", "--import-mode=importlib", "-m", "not live")
     said = run(testing, "-m", "pytest", *options, tests, cwd=tmp_path, env=alone)
     assert " passed" in said
