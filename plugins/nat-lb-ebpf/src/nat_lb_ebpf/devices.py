@@ -52,7 +52,8 @@ class Devices:
         options = _filter(prog_fd=self._kernel.tc.fd, flags=_REPLACE)
         libbpf.call(f"{device}: attaching to TC", "bpf_tc_attach", c.byref(hook), c.byref(options))
 
-    def detach_tc(self, device: str) -> None:
+    @staticmethod
+    def detach_tc(device: str) -> None:
         """Take the TC program off a device; it is no fault if it is not there."""
         hook, options = _hook(device), _filter()
         gone = (errno.ENOENT, errno.EINVAL, errno.ENODEV)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -57,10 +59,15 @@ class Ebpf(FastPath):
         if os.geteuid():
             raise FastPathFault(_ROOT_ONLY)
         self._pins = pins_of_this_namespace()
-        self._path = EbpfPath(Sizes(connections=config.director.max_connections), self._pins)
+        self._sizes = Sizes(connections=config.director.max_connections)
         self._plans: dict[bytes, Plan | None] = {}  # as published, by the kernel's key of the service
         self._attached: dict[str, str] = {}  # by device, what carries packets there
         self._running = False
+
+    @cached_property
+    def _path(self) -> EbpfPath:
+        """The kernel's tables and programs, loaded when they are needed: what is only to be removed needs none."""
+        return EbpfPath(self._sizes, self._pins)
 
     def publish(self, services: Iterable[tuple[VirtualService, Plan | None]], wanted: frozenset[Happening]) -> None:
         published: dict[bytes, Plan | None] = {}
@@ -147,13 +154,16 @@ class Ebpf(FastPath):
     def remove(self) -> None:
         self._running = False
         for device in devices.ethernet_devices():
-            self._path.devices.detach_tc(device)
-        self._path.flush()
-        self._path.kernel.unpin()
-        for folder in (self._pins, PINS):
-            with contextlib.suppress(OSError):  # another layout's or another namespace's pins are there
-                folder.rmdir()
-        self._path.close()
+            devices.Devices.detach_tc(device)
+        try:
+            if self._pins.exists():
+                shutil.rmtree(self._pins)  # those of other layouts too
+        except OSError as error:
+            raise FastPathFault(f"nat-lb-ebpf: {self._pins}: {error.strerror}. Remedy: remove it by hand.") from error
+        with contextlib.suppress(OSError):  # another namespace's pins are there
+            PINS.rmdir()
+        if "_path" in vars(self):
+            self._path.close()
 
     def _attach(self) -> None:
         """Run on every device that there is; those that went are forgotten."""
