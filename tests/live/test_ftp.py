@@ -108,8 +108,10 @@ def servers(host: Host, root: Path, number: int) -> list[FtpServer]:
     at = SERVERS
     pro = UNPACKED / "proftpd-core/usr/sbin/proftpd"
     explicit, implicit = ((int(ports[:5]), int(ports[6:])) for ports in (one[number] for one in TLS_RANGES.values()))
+    vsftpd = Vsftpd(host, at["vsftpd"], root=root, writable=True)
+    vsftpd.from_port_20 = ONLY_ROOT  # else Pure-FTPd's active connections do, and one program at a time can
     found: list[FtpServer] = [
-        Vsftpd(host, at["vsftpd"], root=root, writable=True),
+        vsftpd,
         Pyftpdlib(host, at["pyftpdlib"], root=root, writable=True, passive_ports=(51000, 51999)),
         Proftpd(host, at["proftpd"], root=root, writable=True, passive_ports=(53000, 53999), program=pro),
         Pyftpdlib(
