@@ -1,4 +1,4 @@
-# nat-lb: make install | demo | test | lint | docs | bench | clean
+# nat-lb: make install | demo | test | lint | docs | bench | fuzz | clean
 #
 # As root on Debian, what is missing is installed through apt; as a user you are told what is missing, and demo and
 # test run as root of a user namespace.
@@ -11,7 +11,7 @@ DISTS    := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml he
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard docs/examples/*/pyproject.toml))
 STAMP    := .venv/.installed
 
-.PHONY: install demo test lint docs bench clean build-packages lab-packages bench-packages
+.PHONY: install demo test lint docs bench fuzz clean build-packages lab-packages bench-packages
 
 install: build-packages lab-packages-if-root $(STAMP)
 
@@ -34,6 +34,9 @@ docs: build-packages $(STAMP)
 
 bench: build-packages lab-packages bench-packages $(STAMP)
 	scripts/as-root $(BIN)/python -m tests.bench $(ARGS)
+
+fuzz: build-packages $(STAMP)
+	nice -n 10 $(BIN)/python -m tests.bench.fuzz $(ARGS)
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

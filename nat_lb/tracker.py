@@ -8,6 +8,7 @@ core, the documentation and a fast path all read the same table.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import ClassVar
 
 from nat_lb.errors import PluginError
@@ -99,6 +100,7 @@ class Tracker:
                 raise PluginError(f'tracker "{cls.name}": signature ({at}, {mask:#x}, {value:#x}) can never match.')
 
     @classmethod
+    @cache
     def rows(cls, direction: Direction) -> Rows:
         """Compile one direction's table: 256 octets to rows of state numbers, rows shared between octets."""
         number = {state: at for at, state in enumerate(cls.states)}
