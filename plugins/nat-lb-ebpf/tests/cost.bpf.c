@@ -6,8 +6,14 @@
 
 #define TEMPLATE (sizeof(struct ethernet) + sizeof(struct ipv6) + sizeof(struct tcp))
 
+#define PORTS 50000 /* that one client uses, from 1024 on */
+
+/* The headers, and whose packet it is: in turn from `next` on, or at random among the first `clients`. */
 struct template {
 	__u8 octets[TEMPLATE];
+	__u8 reply; /* the client is the receiver */
+	__u8 random;
+	__u32 next, clients;
 };
 
 struct {
@@ -19,12 +25,22 @@ struct {
 
 static __always_inline bool renew(void *data, void *end)
 {
-	__u32 zero = 0;
+	__u32 zero = 0, client;
 	struct template *template = bpf_map_lookup_elem(&templates, &zero);
+	struct ipv4 *ip = data + sizeof(struct ethernet);
+	struct ports *ports = (void *)(ip + 1);
 
-	if (!template || data + sizeof(*template) > end)
+	if (!template || data + TEMPLATE > end)
 		return false;
-	__builtin_memcpy(data, template, sizeof(*template));
+	__builtin_memcpy(data, template->octets, TEMPLATE);
+	client = template->random ? bpf_get_prandom_u32() % (template->clients ?: 1) : template->next++;
+	if (template->reply) {
+		ip->destination += bpf_htonl(client / PORTS);
+		ports->destination = bpf_htons(1024 + client % PORTS);
+	} else {
+		ip->source += bpf_htonl(client / PORTS);
+		ports->source = bpf_htons(1024 + client % PORTS);
+	}
 	return true;
 }
 

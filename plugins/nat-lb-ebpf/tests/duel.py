@@ -47,7 +47,7 @@ class Ground:
             self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             stack.callback(os.close, self._home)
             for host, device in ((self.lab.client, "outside"), *((server, "inside") for server in self.lab.servers)):
-                self._introduce(host, device)
+                self.introduce(host, device)
             there = os.open(f"/run/netns/{self.lab.director.namespace}", os.O_RDONLY)
             stack.callback(os.close, there)
             _enter(there)
@@ -62,23 +62,12 @@ class Ground:
     def __exit__(self, *exception: object) -> None:
         self._stack.close()
 
-    def _introduce(self, host: Host, device: str) -> None:
-        """Tell the director a host's link address, for both families."""
+    def introduce(self, host: Host, device: str, *addresses: str) -> None:
+        """Tell the director a host's link address, for its own addresses of both families or for others."""
         link = json.loads(host.run(["ip", "-json", "link", "show", "dev", host.device], check=True).stdout)
-        for address in (host.v4, host.v6):
-            entry = [
-                "ip",
-                "neighbor",
-                "replace",
-                address,
-                "lladdr",
-                link[0]["address"],
-                "dev",
-                device,
-                "nud",
-                "permanent",
-            ]
-            self.lab.director.run(entry, check=True)
+        for address in addresses or (host.v4, host.v6):
+            entry = ["ip", "neighbor", "replace", address, "lladdr", link[0]["address"], "dev", device]
+            self.lab.director.run([*entry, "nud", "permanent"], check=True)
 
 
 def _enter(descriptor: int) -> None:

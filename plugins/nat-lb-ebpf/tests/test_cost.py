@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from .cost import costs
+from .cost import SERVER, Meter, memory
 from .duel import Duel
+from .nets import IPV4
 
 
 @pytest.mark.live
 def test_measured_programs_redirect_every_packet(tc: Duel) -> None:
-    found = costs(tc, repeat=2000, rounds=2)
+    tc.serve(IPV4.service(SERVER))
+    meter = Meter(tc.path)
+    meter.open(100)
+    found = meter.costs(100, repeat=2000, rounds=2)
+    meter.close()
     assert [(cost.front, cost.way) for cost in found] == [
         ("tc", "original"), ("tc", "reply"), ("xdp", "original"), ("xdp", "reply"),
     ]  # fmt: skip
     carried = tc.path.services.load(tc.services[0], tc.services[0].real_servers[0])
-    assert carried.packets == (2 + 2 * 2 * 2000, 1 + 2 * 2 * 2000)
+    assert (carried.opened, carried.active) == (100, 100)
+    assert carried.packets == (200 + 2 * 2 * 2000, 100 + 2 * 2 * 2000)
+
+
+@pytest.mark.live
+def test_connection_takes_less_than_three_hundred_octets(tc: Duel) -> None:
+    room = tc.path.kernel.maps["connections"].entries
+    assert 200 < memory(tc.path) / room < 400  # a small table, of which some parts do not grow

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from nat_lb.testing.helper_play import SCHEDULER, registry_with
 from nat_lb.testing.packets import ACK, FIN, SYN, udp
 from nat_lb.testing.scenario import Scenario
 from nat_lb_ebpf import nat_lb_make_fastpath
-from nat_lb_ebpf.devices import ethernet_devices
+from nat_lb_ebpf.devices import ethernet_devices, xdp_program
 from nat_lb_ebpf.plugin import Ebpf, pins_of_this_namespace
 
 from .duel import Ground
@@ -145,6 +146,22 @@ def test_programs_are_on_every_ethernet_device_and_gone_after_removal(ground: Gr
     director.path.remove()
     assert [filters(ground, device) for device in ("outside", "inside")] == ["", ""]
     assert not pins_of_this_namespace().exists()
+
+
+def test_devices_that_are_named_run_in_the_driver_too(ground: Ground) -> None:
+    for end in (ground.lab.client, *ground.lab.servers):
+        end.run(["ethtool", "-K", end.device, "gro", "on"], check=True)  # veth drivers take frames for those only
+    director = Running(web(IPV4).replace("[director]", '[director]\nxdp = ["outside", "absent"]'))
+    try:
+        assert director.path.status()["devices"] == [
+            {"device": "inside", "datapath": "tc", "why": "not in xdp of [director]"},
+            {"device": "outside", "datapath": "xdp", "why": ""},
+        ]
+        assert xdp_program(socket.if_nametoindex("outside")) == "nat_lb_xdp"
+        assert "nat_lb_tc" in filters(ground, "outside")
+    finally:
+        director.path.remove()
+    assert xdp_program(socket.if_nametoindex("outside")) == ""
 
 
 def test_events_are_only_of_what_is_wanted(running: type[Running]) -> None:

@@ -31,6 +31,7 @@ class EbpfPath:
     def __init__(self, sizes: Sizes, pins: Path | None = None, wanted: frozenset[EventKind] = frozenset()) -> None:
         self.kernel = Kernel(sizes, pins)
         self.adopted = self.kernel.adopted
+        self._closed = False
         self.services = Services(self.kernel)
         self.connections = Connections(self.kernel, self.services)
         self.devices = Devices(self.kernel)
@@ -78,6 +79,9 @@ class EbpfPath:
             self.services.forget(key)
 
     def close(self) -> None:
-        """Give everything back; what is pinned or attached works on."""
+        """Give everything back; what is pinned or attached works on. Nothing happens the second time."""
+        if self._closed:
+            return
+        self._closed = True
         self._events.close()
         self.kernel.close()

@@ -10,24 +10,41 @@
 #define UP_SKB TC_ACT_UNSPEC /* to the next filter, then up the stack */
 #define HEADERS (sizeof(struct ethernet) + sizeof(struct ipv6) + sizeof(struct tcp))
 
-static __always_inline void fix_skb_checksum(struct __sk_buff *skb, const struct packet *packet, const struct match *match,
-					 __u32 family)
+/* A checksum of 0 means in a datagram that there is none: a computed one is written as its other form (RFC 768). */
+static __always_inline __u16 written(__u16 check, bool datagram)
 {
-	const struct binding *binding = match->binding;
-	__u32 direction = match->direction;
-	bool tcp = packet->protocol == TCP;
+	return datagram && !check ? 0xffff : check;
+}
+
+/* The kernel's helper knows a whole checksum from one that is only begun, over the addresses, for the device to finish.
+ * It changes either by an address, and the first only by a port. A call for each is dear: what the helper made of the
+ * address shows which of the two it is, unless the address changes nothing, and then the port is changed here. */
+static __always_inline void fix_skb_checksum(struct __sk_buff *skb, const struct packet *packet, const struct match *match,
+					     __u32 family)
+{
+	__u16 address = match->binding->address_change[match->direction & 1];
+	__u16 port = match->binding->port_change[match->direction & 1];
+	bool datagram = packet->protocol == UDP;
+	__u16 before = datagram ? packet->udp->check : packet->tcp->check;
 	__u32 at = sizeof(struct ethernet) + (family == INET ? sizeof(struct ipv4) : sizeof(struct ipv6)) +
-		   (tcp ? __builtin_offsetof(struct tcp, check) : __builtin_offsetof(struct udp, check));
-	__u16 address = binding->address_change[direction & 1], port = binding->port_change[direction & 1];
-	__u64 flags = tcp ? 0 : BPF_F_MARK_MANGLED_0;
+		   (datagram ? __builtin_offsetof(struct udp, check) : __builtin_offsetof(struct tcp, check));
+	__u64 flags = datagram ? BPF_F_MARK_MANGLED_0 : 0;
+	__u16 *check;
 
 	bpf_l4_csum_replace(skb, at, 0, address, flags | BPF_F_PSEUDO_HDR);
-	if (port)
-		bpf_l4_csum_replace(skb, at, 0, port, flags);
 	/* A sum over the whole packet, if the device gave one: the helper takes the change of an address as if there
 	 * were an IPv4 header whose checksum makes up for it; the hop limit has nothing that makes up for it either. */
 	if (family == INET6)
 		bpf_csum_update(skb, (__u32)address + bpf_htons(0xfeff));
+	if (!port)
+		return;
+	if (!address) {
+		bpf_l4_csum_replace(skb, at, 0, port, flags);
+		return;
+	}
+	check = (void *)(long)skb->data + at;
+	if ((void *)(check + 1) <= (void *)(long)skb->data_end && *check == written(adjust(before, address), datagram))
+		*check = written(adjust(*check, port), datagram);
 }
 
 static __always_inline int redirect_skb(const struct bpf_fib_lookup *fib, long found)
