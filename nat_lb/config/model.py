@@ -40,6 +40,12 @@ class DirectorConfig(Table):
         description="How packets reach nat-lb. `nfqueue` takes every packet to Python, `ebpf` hands connections to the "
         "kernel, `auto` takes `ebpf` where it is installed and works, else `nfqueue`. A reload does not change it.",
     )
+    xdp: tuple[str, ...] = Field(
+        default=(),
+        examples=[["eth0", "eth1"]],
+        description="Devices on which the fast path runs in the driver (XDP), which is faster than TC. Name all that "
+        "packets come in and leave by; checksum offload must be off at the other end of a veth pair.",
+    )
     queue: int = Field(default=0, ge=0, le=65535, description="The netfilter queue that packets are read from.")
     control: str = Field(
         default="/run/nat-lb/control.sock",

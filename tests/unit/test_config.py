@@ -44,6 +44,7 @@ def test_director_that_is_not_written_has_defaults() -> None:
     director = read(LEAST).director
     assert director.model_dump() == {
         "datapath": "auto",
+        "xdp": (),
         "queue": 0,
         "control": "/run/nat-lb/control.sock",
         "other_ports": "reject",

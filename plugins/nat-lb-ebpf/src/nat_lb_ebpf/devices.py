@@ -20,6 +20,7 @@ from nat_lb_ebpf.libbpf import TcHook, TcOptions
 _INGRESS, _REPLACE = 1, 1
 _SIOCGIFHWADDR, _ETHERNET = 0x8927, 1
 _HANDLE, _PRIORITY = 0x6E61, 0x6E6C  # "na", "nl": ours among a device's filters
+XDP_PROGRAM = "nat_lb_xdp"
 _DRIVER, _GENERIC = 4, 2  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
 
 
@@ -37,6 +38,13 @@ def _hardware(asking: socket.socket, device: str) -> int:
     except OSError:
         return 0
     return int(struct.unpack_from("=H", answer, 16)[0])
+
+
+def xdp_program(index: int) -> str:
+    """Return the name of the XDP program that runs on a device, given by its index; empty if none does."""
+    number = c.c_uint32()
+    libbpf.call(f"device {index}: asking for XDP", "bpf_xdp_query_id", index, 0, c.byref(number))
+    return libbpf.program_name(number.value) if number.value else ""
 
 
 class Devices:
@@ -62,18 +70,25 @@ class Devices:
     def attach_xdp(self, device: str, *, generic: bool = False) -> None:
         """Run the XDP program on what comes in by a device, and let frames leave by it.
 
-        Raises `FastPathFault` where the driver has no XDP; `generic` runs it in the stack, for tests.
+        Raises `FastPathFault` where the driver has no XDP, or runs somebody else's program; `generic` runs it in the
+        stack, for tests.
         """
         index, flags = _index(device), _GENERIC if generic else _DRIVER
+        present = xdp_program(index)
+        if present not in ("", self._kernel.xdp.name):
+            raise FastPathFault(
+                f"{device}: the XDP program {present} is there. Remedy: take it off, or do without XDP."
+            )
         fd = self._kernel.xdp.fd
         libbpf.call(f"{device}: attaching to XDP", "bpf_xdp_attach", index, fd, c.c_uint32(flags), None)
         self.allow_xdp(index)
 
-    def detach_xdp(self, device: str, *, generic: bool = False) -> None:
-        """Take the XDP program off a device."""
+    @staticmethod
+    def detach_xdp(device: str, *, generic: bool = False) -> None:
+        """Take the XDP program off a device; nothing if there is none, or somebody else's."""
         index, flags = _index(device), _GENERIC if generic else _DRIVER
-        self._kernel.maps["devices"].delete(_word(index))
-        libbpf.call(f"{device}: detaching from XDP", "bpf_xdp_detach", index, c.c_uint32(flags), None)
+        if xdp_program(index) == XDP_PROGRAM:
+            libbpf.call(f"{device}: detaching from XDP", "bpf_xdp_detach", index, c.c_uint32(flags), None)
 
     def allow_xdp(self, index: int) -> None:
         """Let frames leave by a device, given by its index, whose driver takes them."""

@@ -19,6 +19,7 @@ from nat_lb_ebpf.errors import FastPathFault
 _ROOT = "Remedy: run as root, on a kernel of 6.1 or newer with BPF."
 _EEXIST, _ENOENT = 17, 2
 _MMAPABLE = 1 << 10
+_PROGRAM_INFO, _NAME_AT = 80, 64  # the beginning of struct bpf_prog_info, and its name in it
 BPF_ANY, BPF_NOEXIST = 0, 1
 
 _SAMPLE = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_size_t)
@@ -271,6 +272,19 @@ class Object:
     def close(self) -> None:
         """Forget it; what was taken out of it lives on."""
         library().bpf_object__close(c.c_void_p(self._object))
+
+
+def program_name(number: int) -> str:
+    """Return the name of a loaded program, given by its number; empty if it is gone."""
+    fd = library().bpf_prog_get_fd_by_id(c.c_uint32(number))
+    if fd < 0:
+        return ""
+    try:
+        info, size = c.create_string_buffer(_PROGRAM_INFO), c.c_uint32(_PROGRAM_INFO)
+        call(f"program {number}", "bpf_obj_get_info_by_fd", fd, info, c.byref(size))
+    finally:
+        os.close(fd)
+    return info.raw[_NAME_AT : _NAME_AT + 16].rstrip(b"\0").decode("ascii", "replace")
 
 
 def pin(fd: int, path: Path) -> None:

@@ -60,8 +60,9 @@ class Ebpf(FastPath):
             raise FastPathFault(_ROOT_ONLY)
         self._pins = pins_of_this_namespace()
         self._sizes = Sizes(connections=config.director.max_connections)
+        self._xdp = frozenset(config.director.xdp)
         self._plans: dict[bytes, Plan | None] = {}  # as published, by the kernel's key of the service
-        self._attached: dict[str, str] = {}  # by device, what carries packets there
+        self._attached: dict[str, tuple[str, str]] = {}  # by device, what carries packets there, why nothing better
         self._running = False
 
     @cached_property
@@ -143,7 +144,10 @@ class Ebpf(FastPath):
 
     def status(self) -> Mapping[str, Any]:
         return {
-            "devices": [{"device": device, "datapath": what} for device, what in sorted(self._attached.items())],
+            "devices": [
+                {"device": device, "datapath": what, "why": why}
+                for device, (what, why) in sorted(self._attached.items())
+            ],
             "counters": {counter.name.lower(): value for counter, value in self._path.counters().items()},
         }
 
@@ -155,6 +159,7 @@ class Ebpf(FastPath):
         self._running = False
         for device in devices.ethernet_devices():
             devices.Devices.detach_tc(device)
+            devices.Devices.detach_xdp(device)
         try:
             if self._pins.exists():
                 shutil.rmtree(self._pins)  # those of other layouts too
@@ -169,9 +174,19 @@ class Ebpf(FastPath):
         """Run on every device that there is; those that went are forgotten."""
         present = devices.ethernet_devices()
         for device in present - self._attached.keys():
-            self._path.devices.attach_tc(device)
-            self._attached[device] = "tc"
+            self._path.devices.attach_tc(device)  # under XDP too, for what XDP leaves to the stack
+            self._attached[device] = self._try_xdp(device)
         self._attached = {device: what for device, what in self._attached.items() if device in present}
+
+    def _try_xdp(self, device: str) -> tuple[str, str]:
+        """Run in the driver too, if that is wanted and the driver can; return what runs, and why it is not XDP."""
+        if device not in self._xdp:
+            return "tc", "not in xdp of [director]"
+        try:
+            self._path.devices.attach_xdp(device)
+        except FastPathFault as fault:
+            return "tc", str(fault)
+        return "xdp", ""
 
     def _carried(self, entry: Entry) -> Carried:
         own = self._path.services.bindings[entry.server]  # a real server's own, which says what service it is of
