@@ -78,6 +78,7 @@ class Talk:
         self.first = [rng.getrandbits(32), rng.getrandbits(32)]  # by direction: sequence number of the first octet
         self.sent = [bytearray(), bytearray()]  # as its sender wrote it
         self.got = [bytearray(), bytearray()]  # as its receiver has it
+        self._to_say: list[Said] = []  # what is left, the last first
         self.acked = [0, 0]  # how many of its octets a sender knows to have arrived
         self.key = FlowKey(UDP if self.is_udp else TCP, self.client, dialogue.virtual).to_bytes()
 
@@ -92,8 +93,9 @@ class Talk:
             for direction, flags in (Direction.ORIGINAL, SYN), (Direction.REPLY, SYN | ACK):
                 self._segment(direction, -1, b"", flags)
             self._segment(Direction.ORIGINAL, 0, b"", ACK)
-        for direction, data in said:
-            self._say(direction, data)
+        self._to_say = list(reversed(said))
+        while self._to_say:
+            self._say(*self._to_say.pop())
             self._check()
             if self.rng.random() < 0.3:
                 self._follow()
@@ -129,6 +131,8 @@ class Talk:
         self.sent[direction] += data
         for begin, end in self._pieces(len(data)):
             self._travel(direction, start + begin, start + end)
+            if self._to_say and self._to_say[-1][0] is not direction and self.rng.random() < 0.1:
+                self._say(*self._to_say.pop())  # the other end does not wait for the rest
         if self.rng.random() < 0.5:
             self._segment(Direction(1 - direction), len(self.sent[1 - direction]), b"", ACK)
 

@@ -106,8 +106,8 @@ class Irc(Helper):
         if request is None:
             return False
         if direction is Direction.ORIGINAL:
-            return request.verb == "RESUME" and self._offered.differ
-        return request.verb in OFFERS or (request.verb == "ACCEPT" and self._offered.differ)
+            return request.verb == "RESUME"
+        return request.verb in OFFERS or request.verb == "ACCEPT"
 
     def ignores(self, octets: bytes, direction: Direction) -> bool:
         """Ignore lines without CTCP, unless they may be about encryption."""
@@ -188,7 +188,7 @@ class Irc(Helper):
             translated = self._offered.real(folded_nick(request.target), port)
         else:
             translated = self._offered.public(folded_nick(request.sender), port)
-        return _edits(request, message.data, (span, b"%d" % (translated or port)))
+        return _edits(request, message.data, (span, b"%d" % translated)) if translated not in (None, port) else ()
 
 
 def _edits(request: Request, data: bytes, *wanted: tuple[Span, bytes]) -> list[Edit]:

@@ -15,11 +15,6 @@ class Ports:
     def __init__(self) -> None:
         self._public: dict[tuple[bytes, int], int] = {}
 
-    @property
-    def differ(self) -> bool:
-        """Whether any offer got another port than its own."""
-        return any(public != port for (_, port), public in self._public.items())
-
     def note(self, nick: bytes, real: int, public: int) -> None:
         """Remember that a nick's offer of the port `real` is known as `public` outside."""
         self._public.pop((nick, real), None)
