@@ -423,12 +423,15 @@ def test_one_data_connection_is_expected_for_five_minutes() -> None:
     assert (Ftp.most_expectations, Ftp.expectation_timeout, Ftp.longest_message) == (1, 300.0, 4096)
 
 
+KINDS = {"bounce attempt", "privileged port", "foreign address", "unasked reply", "malformed", "unsupported"}
 NUMBERS = st.sampled_from([REAL, VIRTUAL, CLIENT, "10.77.0.12", "0.0.0.0"]).map(lambda text: text.replace(".", ","))
 PLACES = st.builds("{},{},{}".format, NUMBERS, st.integers(0, 300), st.integers(0, 300)).map(str.encode)
 EXTENDED = st.builds("|{}|{}|{}|".format, st.sampled_from(["", "1", "2"]), st.just(REAL), st.integers(0, 70000)).map(
     str.encode
 )
-WORDS = st.sampled_from(b"PASV;EPSV;PORT ;EPRT ;AUTH TLS;227 ;227-;229 (;230-;230 ;234 ;550 ;);\xff".split(b";"))
+WORDS = st.sampled_from(
+    b"PASV;EPSV;PORT ;EPRT ;AUTH TLS;\x16\x03;227 ;227-;229 (;230-;230 ;234 ;550 ;);\xff".split(b";")
+)
 LINES = st.lists(WORDS | PLACES | EXTENDED | st.binary(max_size=8), max_size=5).map(
     lambda parts: b"".join(parts) + b"\r\n"
 )
@@ -436,7 +439,7 @@ LINES = st.lists(WORDS | PLACES | EXTENDED | st.binary(max_size=8), max_size=5).
 
 @given(st.lists(st.tuples(st.sampled_from(Direction), LINES), max_size=20))
 def test_no_dialogue_raises_or_opens_the_way_to_others(lines: list[tuple[Direction, bytes]]) -> None:
-    dialogue = Dialogue()
+    dialogue = Dialogue(**TLS)
     dialogue.taken = {1234}
     for direction, line in lines:
         for cut in range(len(line)):
@@ -446,6 +449,8 @@ def test_no_dialogue_raises_or_opens_the_way_to_others(lines: list[tuple[Directi
         assert not edits or direction is Direction.REPLY
     assert all(text.startswith(f"{REAL}:") and int(text.rpartition(":")[2]) >= 1024 for text in dialogue.to_real)
     assert all(text.startswith(f"{CLIENT}:") and int(text.rpartition(":")[2]) >= 1024 for text in dialogue.to_client)
+    assert all(ports == range(50000, 50100) for ports in dialogue.ranges)
+    assert all(kind in KINDS for kind in dialogue.kinds)
 
 
 @given(st.binary(max_size=40), st.binary(max_size=40))

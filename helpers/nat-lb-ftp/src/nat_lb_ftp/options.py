@@ -42,12 +42,12 @@ class FtpOptions(Options):
         description="Addresses that a 227 may name besides the real server's own. The real server itself is meant.",
     )
     minimum_port: int = Field(default=1024, ge=1, le=65535, description="The lowest port of a data connection.")
-    foreign_clients: bool = Field(
-        default=False, description="Passive data connections may come from another address than the client's."
-    )
     passive_ports: Mapping[IPv4Address | IPv6Address, Ports] = Field(
         default_factory=dict,
         description="For encrypted sessions: the passive ports of each real server, as its own configuration has them.",
+    )
+    foreign_clients: bool = Field(
+        default=False, description="Passive data connections may come from another address than the client's."
     )
 
     @field_validator("passive_ports", mode="before")
