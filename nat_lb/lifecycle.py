@@ -25,17 +25,11 @@ from nat_lb.offload import Offload
 from nat_lb.payload import TcpRewriter
 from nat_lb.persistence import PersistenceTable
 from nat_lb.plugins import Registry
-from nat_lb.scheduler import Plan
 from nat_lb.service import RealServer, ServiceTable, VirtualService
 
 log = logging.getLogger("nat_lb.connections")
 
 PERSISTENCE_SWEEP = 60.0  # seconds
-_HOOKS = {
-    Happening.OPENED: "nat_lb_connection_opened",
-    Happening.STATE_CHANGED: "nat_lb_connection_state_changed",
-    Happening.CLOSED: "nat_lb_connection_closed",
-}
 
 
 def _no_clock() -> float:
@@ -229,7 +223,7 @@ class Lifecycle:
 
     def start_offload(self, fastpath: FastPath, now: float) -> int:
         """Let a fast path carry what it can from now on; return how many connections it brought along."""
-        self.offload = Offload(fastpath, self.services, self.expectations, self.persistence)
+        self.offload = Offload(fastpath, self.services, self.expectations, self.persistence, self._hooks)
         try:
             self.publish()
             adopted = self.offload.adopt(now)
@@ -242,29 +236,13 @@ class Lifecycle:
     def publish(self) -> None:
         """Put the present services in force in the fast path, if there is one."""
         if self.offload is not None:
-            self.offload.publish(self._plan, self._wanted())
+            self.offload.publish()
 
     def hand_over(self, connection: Connection) -> None:
         """Give a connection that needs no more Python to the fast path, if there is one and it can carry it."""
         if self.offload is not None and self.connections.holds(connection) and self.offload.take(connection):
             self.connections.remove(connection)
             connection.real_server.opened -= 1  # it is counted there now
-
-    def _plan(self, service: VirtualService) -> Plan | None:
-        """Return the plan that the fast path may carry out for a service: nobody else is to be asked."""
-        if service.helpers or service.persistence or service.sloppy or self._is_overridden("nat_lb_schedule"):
-            return None
-        return service.scheduler.present_plan if service.scheduler is not None else None
-
-    def _is_overridden(self, hook: str) -> bool:
-        return len(getattr(self._hooks, hook).get_hookimpls()) > 1  # the core's own is one
-
-    def _wanted(self) -> frozenset[Happening]:
-        """Return what the fast path has to tell: what plugins want to hear, and the ends that persistence waits for."""
-        wanted = {what for what, hook in _HOOKS.items() if getattr(self._hooks, hook).get_hookimpls()}
-        if any(service.persistence for service in self.services):
-            wanted.add(Happening.CLOSED)
-        return frozenset(wanted)
 
     def _told(self, event: CarriedEvent, connection: Connection, now: float) -> None:
         """Pass on what happened to a carried connection."""

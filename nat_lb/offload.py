@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeAlias
 
+from pluggy import HookRelay
+
 from nat_lb.connection import Connection
 from nat_lb.expectation import ExpectationTable
 from nat_lb.fastpath import Carried, CarriedEvent, FastPath, Happening
@@ -20,6 +22,11 @@ from nat_lb.scheduler import Plan
 from nat_lb.service import RealServer, ServiceTable, Tracking, VirtualService
 
 CHECK = 5.0  # seconds between two looks at connections that are kept
+_HOOKS = {
+    Happening.OPENED: "nat_lb_connection_opened",
+    Happening.STATE_CHANGED: "nat_lb_connection_state_changed",
+    Happening.CLOSED: "nat_lb_connection_closed",
+}
 
 Told: TypeAlias = Callable[[CarriedEvent, Connection], None]
 Place: TypeAlias = tuple[bytes, Endpoint]  # a service's key and a real server's endpoint
@@ -29,17 +36,23 @@ class Offload:
     """The slow path's side of a fast path."""
 
     def __init__(
-        self, fastpath: FastPath, services: ServiceTable, expectations: ExpectationTable, persistence: PersistenceTable
+        self,
+        fastpath: FastPath,
+        services: ServiceTable,
+        expectations: ExpectationTable,
+        persistence: PersistenceTable,
+        hooks: HookRelay,
     ) -> None:
         self.fastpath = fastpath
         self._services, self._expectations, self._persistence = services, expectations, persistence
+        self._hooks = hooks
         self._kept: dict[bytes, Connection] = {}
         self._lost = 0
         self._check_at = 0.0
 
-    def publish(self, plan_of: Callable[[VirtualService], Plan | None], wanted: frozenset[Happening]) -> None:
+    def publish(self) -> None:
         """Put the present services in force."""
-        self.fastpath.publish([(service, plan_of(service)) for service in self._services], wanted)
+        self.fastpath.publish([(service, self._plan(service)) for service in self._services], self._wanted())
 
     def carried_by(self, gone: Mapping[Place, tuple[VirtualService, RealServer]]) -> list[Connection]:
         """Return the connections of real servers that no service has any more, by service and endpoint."""
@@ -124,6 +137,20 @@ class Offload:
                 told(CarriedEvent(Happening.CLOSED, _last(connection), connection.state, "expired"), connection)
             else:
                 connection.state, connection.last_seen = carried.state, carried.last_seen
+
+    def _plan(self, service: VirtualService) -> Plan | None:
+        """Return the plan by which the fast path may open a service's connections: if nobody else is to be asked."""
+        overridden = len(self._hooks.nat_lb_schedule.get_hookimpls()) > 1  # the core's own is one
+        if service.helpers or service.persistence or service.sloppy or overridden:
+            return None
+        return service.scheduler.present_plan if service.scheduler is not None else None
+
+    def _wanted(self) -> frozenset[Happening]:
+        """Return what the fast path has to tell: what plugins want to hear, and the ends that persistence waits for."""
+        wanted = {what for what, hook in _HOOKS.items() if getattr(self._hooks, hook).get_hookimpls()}
+        if any(service.persistence for service in self._services):
+            wanted.add(Happening.CLOSED)
+        return frozenset(wanted)
 
     def _announces(self, connection: Connection) -> bool:
         """Whether related connections depend on this one: it has to outlive them."""
