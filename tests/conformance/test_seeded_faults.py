@@ -225,18 +225,18 @@ def test_helper_that_collects_octets_itself_rewrites_twice() -> None:
 
         def __init__(self, peers: Peers, options: Any = None) -> None:
             super().__init__(peers, options)
-            self._text = b""
+            self._collected = b""
 
         def frame(self, data: bytes, direction: Direction) -> int:
-            self._text += data if direction is Direction.REPLY else b""
+            self._collected += data if direction is Direction.REPLY else b""
             return super().frame(data, direction)
 
         def rewrite(self, message: Message) -> Iterable[Edit]:
             edits = list(super().rewrite(message))
             if not message.from_client:
-                extra = self._text.count(b"(10,77,0,11")
+                extra = self._collected.count(b"(10,77,0,11")
                 edits = [edit._replace(text=edit.text * extra) for edit in edits]
-                self._text = b""
+                self._collected = b""
             return edits
 
     ftp_kit(CollectsTwice).test_dialogues_arrive_as_expected()  # uncut, nothing shows

@@ -37,7 +37,7 @@ def is_of_another_program(packet: bytes) -> bool:
         protocol, start = packet[9], (packet[0] & 15) * 4
     if protocol not in (TCP, UDP) or len(packet) < start + 4:
         return False
-    return max(struct.unpack_from("!HH", packet, start)) >= EPHEMERAL
+    return bool(max(struct.unpack_from("!HH", packet, start)) >= EPHEMERAL)
 
 
 def incoming(listener: socket.socket, seconds: float) -> Iterator[bytes]:
