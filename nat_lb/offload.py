@@ -60,7 +60,13 @@ class Offload:
         return [self._kept.get(carried.key) or _made(carried, *place) for carried, place in found if place is not None]
 
     def adopt(self, now: float) -> int:
-        """Take note of the connections that were carried before this process began; return how many there are."""
+        """Take note of the connections that were carried before this process began; return how many there are.
+
+        Each is looked at only if there is something to find: one that nobody has any more, or a client to remember.
+        """
+        number = len(self.fastpath)
+        if number == self._load() and not any(service.persistence for service in self._services):
+            return number
         number = 0
         for carried in self.fastpath:
             place = self._place(carried)
@@ -72,6 +78,12 @@ class Offload:
             if service.persistence and carried.key[0] == service.tracker.protocol:
                 self._persistence.remember(self.view(carried), now)
         return number
+
+    def _load(self) -> int:
+        """Return how many carried connections the present real servers account for."""
+        servers = [(service, server) for service in self._services for server in service.real_servers]
+        loads = [self.fastpath.load(service, server) for service, server in servers]
+        return sum(load.active + load.inactive for load in loads)
 
     def refresh(self, service: VirtualService) -> None:
         """Add what real servers carry there to what they carry here, so that schedulers and readers see both."""

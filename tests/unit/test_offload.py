@@ -264,6 +264,11 @@ def test_connections_of_an_earlier_process_are_adopted_if_somebody_has_them(shel
     mirror = Mirror()
     mirror.flows = {carried.key: carried, b"reply": carried}
     assert second.director.lifecycle.start_offload(mirror, second.now) == 1
+    mirror.loads[str(carried.server)] = CarriedLoad(1, 0, 1, (0, 0), (0, 0))
+    looked = Scenario(IPV4.web, shelf.registry())
+    mirror.flows = {stranger.key: stranger, b"reply": stranger}  # not looked at: the counters tell of none
+    assert (looked.director.lifecycle.start_offload(mirror, looked.now), len(mirror)) == (1, 1)
+    mirror.loads.clear()
     mirror.flows = {stranger.key: stranger, b"reply": stranger}
     third = Scenario(IPV4.web, shelf.registry())
     assert (third.director.lifecycle.start_offload(mirror, third.now), len(mirror)) == (0, 0)
