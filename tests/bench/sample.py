@@ -34,11 +34,16 @@ class Scale:
     queued: int = 4_000  # a sample through the kernel's queue
     connections: tuple[int, ...] = (1_000, 100_000, 1_000_000)
     seconds: int = 1  # a sample of a load generator
+    loads: int = 4  # turns of load generators, which take longest
     bulk_megabytes: int = 8
+    frames: int = 50_000  # a sample of packets, or of new connections, in the kernel
+    runs: int = 100_000  # of a program by itself, a sample
 
 
 FULL = Scale()
-TINY = Scale(turns=2, packets=300, queued=200, connections=(100, 300, 1_000), seconds=1, bulk_megabytes=1)
+TINY = Scale(
+    turns=2, loads=1, packets=300, queued=200, connections=(100, 300, 1_000), bulk_megabytes=1, frames=1_000, runs=2_000
+)
 
 
 class Samples:
@@ -54,6 +59,13 @@ class Samples:
     def ratio(self, name: str, base: str) -> float:
         """Return the median of the turns' ratios."""
         return median(a / b for a, b in zip(self._samples[name], self._samples[base], strict=True))
+
+    def difference(self, name: str, base: str, of: Callable[[float], float] = float) -> float:
+        """Return the median of what is more, within a turn, than the base; `of` is taken of both before."""
+        return median(of(a) - of(b) for a, b in zip(self._samples[name], self._samples[base], strict=True))
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._samples
 
     def row(self, section: str, what: str, unit: str, name: str, base: str, aim: str = "") -> Row:
         """Return the comparison of `name` with `base`."""

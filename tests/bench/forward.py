@@ -1,0 +1,116 @@
+"""Small packets and new connections: plain forwarding, the kernel's DNAT, nat-lb's fast path, and its slow path.
+
+The law: the sender's processor time is that of the whole way (see `frames`), so what is called a second is one of
+processor time and other programs do not count; only the slow path, which needs a process of its own, is by the clock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from nat_lb.segment import ACK, SYN
+from tests.bench.bed import BARE, KERNEL, PLAIN, SLOW, TC, XDP, Bed, conntrack_room
+from tests.bench.cables import RIP
+from tests.bench.frames import Order
+from tests.bench.program import Programs
+from tests.bench.sample import Row, Samples, Scale, take
+
+PACKETS, OPENED, SIZES = "Fast path: small packets", "Fast path: new connections", "Fast path: size of the table"
+_AIMS = {TC: ">= 1.15", XDP: ">= 1.5"}
+_FLAT, _AIM_OCTETS = "<= 1.3", 300
+
+
+def measure(scale: Scale) -> list[Row]:
+    """Return the rows; needs root, and the plugin nat-lb-ebpf."""
+    most = scale.connections[-1]
+    with conntrack_room(2 * most) as enough, Bed(most + 2 * scale.frames) as bed:
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})  # a packet's way begins and ends on one processor
+        return list(_rows(bed, scale, most if enough else scale.connections[-2]))
+
+
+def _rows(bed: Bed, scale: Scale, most: int) -> Iterator[Row]:
+    yield from _new_connections(bed, scale)
+    programs = Programs(bed)
+    rates: dict[int, Samples] = {}
+    costs: dict[int, Samples] = {}
+    filled = 0
+    memory = 0.0
+    for count in scale.connections:
+        bed.establish(TC, filled, count - filled)
+        if count <= most:
+            before = _available()
+            bed.establish(KERNEL, filled, count - filled)
+            memory = (before - _available()) / (count - filled)
+        if not filled:
+            bed.establish(SLOW, 0, count)
+        rates[count] = _rates(bed, scale, count, [PLAIN, TC, XDP] + [KERNEL] * (count <= most), slow=not filled)
+        costs[count] = programs.measure(scale, count)
+        filled = count
+    yield from _packet_rows(rates, scale, most)
+    yield from programs.rows(costs[scale.connections[0]])
+    yield from _size_rows(bed, rates, costs, scale, memory)
+
+
+def _rates(bed: Bed, scale: Scale, count: int, names: list[str], *, slow: bool) -> Samples:
+    """Return packets a second, and for the sender and receiver alone, too."""
+    candidates = {name: _rate(bed, name, count, scale.frames) for name in [BARE, *names]}
+    if slow:
+        candidates[SLOW] = _rate(bed, SLOW, count, scale.frames // 10)
+    return take(candidates, scale.turns)
+
+
+def _rate(bed: Bed, name: str, count: int, how_many: int) -> Callable[[], float]:
+    order = Order(ACK, count=count, at_random=True, to=RIP) if name == PLAIN else Order(count=count, at_random=True)
+    return lambda: how_many / bed.send(name, order, how_many).processor
+
+
+def _new_connections(bed: Bed, scale: Scale) -> list[Row]:
+    many = scale.frames
+
+    def opener(name: str) -> Callable[[], float]:
+        def opened() -> float:
+            bed.forget()
+            return many / bed.send(name, Order(SYN, count=many), many).processor
+
+        return opened
+
+    samples = take({name: opener(name) for name in (KERNEL, TC, XDP)}, scale.turns)
+    bed.forget()
+    return [samples.row(OPENED, name, "connections/s", name, KERNEL, ">= 1") for name in (TC, XDP)]
+
+
+def _packet_rows(rates: dict[int, Samples], scale: Scale, most: int) -> Iterator[Row]:
+    for count, samples in rates.items():
+        base = KERNEL if count <= most else PLAIN
+        for name in (PLAIN, TC, XDP):
+            aim = _AIMS.get(name, "") if base == KERNEL else ""
+            yield samples.row(PACKETS, f"{name}, {count:,} connections", "packets/s", name, base, aim)
+    first = rates[scale.connections[0]]
+    yield first.row(PACKETS, f"{SLOW}, {scale.connections[0]:,} connections", "packets/s", SLOW, KERNEL)
+    for name in (PLAIN, TC, XDP):
+        own, other = (first.difference(each, BARE, lambda rate: 1e9 / rate) for each in (name, KERNEL))
+        yield Row(PACKETS, f"{name}: the director's processor time a packet", own, "ns", KERNEL, other, own / other)
+
+
+def _size_rows(
+    bed: Bed, rates: dict[int, Samples], costs: dict[int, Samples], scale: Scale, kernel: float
+) -> Iterator[Row]:
+    first, *others = scale.connections
+    for name in (TC, XDP, KERNEL):
+        for count in others:
+            if name in rates[count]:
+                small, large = (1e9 / rates[each].median(name) for each in (first, count))
+                what = f"{name}: one packet's whole way, {count:,} connections"
+                aim = _FLAT if name != KERNEL else ""
+                yield Row(SIZES, what, large, "ns", f"{first:,} connections", small, large / small, aim)
+    octets = bed.octets_a_connection()
+    aim = f"<= {_AIM_OCTETS}"
+    yield Row(SIZES, f"memory, {bed.room:,} connections", octets, "octets each", KERNEL, kernel, octets / kernel, aim)
+
+
+def _available() -> int:
+    """Return the machine's memory that is free or can be, in octets."""
+    lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    return int(lines["MemAvailable"].split()[0]) * 1024
