@@ -150,7 +150,7 @@ class Talk:
         if trouble < 0.03:
             self._segment(direction, begin, octets, ACK, damaged=True)
         elif trouble < 0.06:
-            self._segment(direction, end, b"overtakes\r\n", ACK, lost=True)
+            self._segment(direction, end, bytes(self.sent[direction][end : end + 1460]), ACK, lost=True)
         elif trouble < 0.09:
             self._segment(direction, begin, octets, ACK, lost=True)
             self._repeat(direction, end)
