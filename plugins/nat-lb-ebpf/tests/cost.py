@@ -125,7 +125,7 @@ def _compiled(directory: Path) -> Path:
 
 def memory(path: EbpfPath) -> int:
     """Return the octets that the maps of connections take, as the kernel counts them."""
-    names = ("flows4", "flows6", "connections", "freed", "embryos")
+    names = ("flows", "connections", "freed", "embryos")
     texts = (Path(f"/proc/self/fdinfo/{path.kernel.maps[name].fd}").read_text() for name in names)
     return sum(int(line.split()[1]) for text in texts for line in text.splitlines() if line.startswith("memlock:"))
 

@@ -14,7 +14,7 @@ from nat_lb_ebpf import layout
 from nat_lb_ebpf.kernel import OBJECTS
 
 STRUCTURES = {
-    "flow": layout.Flow, "connection": layout.Connection, "binding": layout.Binding, "server": layout.Server,
+    "bucket": layout.Bucket, "connection": layout.Connection, "binding": layout.Binding, "server": layout.Server,
     "traffic": layout.Traffic, "service_key": layout.ServiceKey, "service": layout.Service, "tracker": layout.Tracker,
     "plan": layout.Plan, "settings": layout.Settings, "allocator": layout.Allocator, "event": layout.Event,
     "control": layout.Control,
@@ -48,9 +48,9 @@ def test_structure_has_the_size_and_offsets_of_its_namesake(name: str) -> None:
 
 
 def test_compiler_objects_to_an_offset_that_is_wrong() -> None:
-    done = compile_c('#include "structs.h"\n_Static_assert(sizeof(struct flow) == 7, "flow");')
+    done = compile_c('#include "structs.h"\n_Static_assert(sizeof(struct bucket) == 7, "bucket");')
     assert done.returncode
-    assert "flow" in done.stderr
+    assert "bucket" in done.stderr
 
 
 @pytest.mark.parametrize("enum", ENUMS, ids=lambda enum: str(enum.__name__))

@@ -100,15 +100,8 @@ class Connections:
 
     def find(self, key: bytes) -> Entry | None:
         """Return the connection that has this flow key in either direction."""
-        sought = to_kernel(key).octets
-        found = self._kernel.maps["flows4" if len(sought) == 16 else "flows6"].get(sought)
-        if found is None:
-            return None
-        flow_record = layout.Flow.from_buffer_copy(found)
-        record = self._table[flow_record.connection]
-        if record.generation != flow_record.tag >> 1:
-            return None
-        return self._entry(flow_record.connection, record)
+        answer = self.ask(Operation.FIND, _about(key))
+        return None if answer.result else self._entry(answer.connection, self._table[answer.connection])
 
     def __iter__(self) -> Iterator[Entry]:
         """Yield every connection, by slots; takes about a microsecond a slot that was ever used."""

@@ -10,6 +10,8 @@ The law: what Python process runs, or whether one does, is nothing to the packet
 
 from __future__ import annotations
 
+import ctypes as c
+import secrets
 from pathlib import Path
 
 from nat_lb_ebpf import layout
@@ -41,12 +43,15 @@ class EbpfPath:
     def want(self, kinds: frozenset[EventKind]) -> None:
         """Say which events are to be told; none cost nothing."""
         limit = self.kernel.maps["connections"].entries
+        present = Settings.from_buffer_copy(self.kernel.maps["settings"].get(bytes(4)) or bytes(c.sizeof(Settings)))
         settings = Settings(
             limit=limit,
             embryos=self.kernel.maps["embryos"].entries,
             events=sum(1 << kind for kind in kinds),
             step=int(limit * _TICK / _SWEEPS_EVERY) + 1,
             tick=int(_TICK * 1e9),
+            seed=present.seed or secrets.randbits(64),  # those of before go on: flows are where it put them
+            buckets=self.kernel.maps["flows"].entries,
         )
         self.kernel.maps["settings"].put(bytes(4), octets(settings))
 

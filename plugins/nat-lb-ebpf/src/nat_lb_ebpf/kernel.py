@@ -18,17 +18,16 @@ from nat_lb_ebpf.libbpf import Map, Object, Program
 
 PINS = Path("/sys/fs/bpf/nat-lb")
 OBJECTS = Path(__file__).parent / "bpf"
-_NO_PREALLOC = 1
 _SHARED = (
-    "flows4", "flows6", "connections", "bindings", "servers", "services", "service_numbers", "trackers", "plans",
+    "flows", "connections", "bindings", "servers", "services", "service_numbers", "trackers", "plans",
     "slots", "settings", "allocator", "freed", "embryos", "traffic", "counters", "events",
 )  # fmt: skip
-_OWN = {"control": ("tickers",), "xdp": ("devices",)}
+_OWN = {"control": ("tickers", "requests"), "xdp": ("devices",)}
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much the maps hold. Memory for IPv4's flows is taken at once, unless `lazy`; IPv6's when it is needed."""
+    """How much the maps hold; memory for all of it is taken at once."""
 
     connections: int = 262_144
     servers: int = 4_096  # of all services together
@@ -36,7 +35,11 @@ class Sizes:
     announced: int = 16_384  # bindings of single connections, those that payloads announced
     slots: int = 524_288  # of all plans together
     events: int = 1 << 20  # octets of the ring buffer, a power of two
-    lazy: bool = False
+
+    @property
+    def buckets(self) -> int:
+        """Buckets of eight flows each: a power of two, and twice as many places as there can be flows, or more."""
+        return 1 << (max(1, self.connections // 2) - 1).bit_length()
 
     @property
     def embryos(self) -> int:
@@ -46,8 +49,7 @@ class Sizes:
     def entries(self) -> dict[str, int]:
         """Return each map's number of entries."""
         return {
-            "flows4": 2 * self.connections,
-            "flows6": 2 * self.connections,
+            "flows": self.buckets,
             "connections": self.connections,
             "freed": self.connections,
             "embryos": self.embryos,
@@ -95,7 +97,6 @@ class Kernel:
         try:
             for map_name, entries in sizes.entries().items():
                 loaded.resize(map_name, entries)
-            loaded.set_flags("flows4", _NO_PREALLOC if sizes.lazy else 0)
             loaded.share(self.maps)
             loaded.load()
             yield loaded

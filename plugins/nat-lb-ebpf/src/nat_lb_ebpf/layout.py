@@ -9,18 +9,16 @@ from __future__ import annotations
 import ctypes as c
 from enum import IntEnum, IntFlag
 
-LAYOUT = 1
+LAYOUT = 2
 
 STATES, EVENTS, DIRECTIONS = 16, 8, 2
 NS = 1_000_000_000  # a second
 
 
-class Flow(c.Structure):
-    """Where a flow's connection is; the tag is its generation and, in the lowest bit, the direction."""
+class Bucket(c.Structure):
+    """Eight flows: half a hash each, and where the connection is."""
 
-    connection: int
-    tag: int
-    _fields_ = (("connection", c.c_uint32), ("tag", c.c_uint32))
+    _fields_ = (("places", c.c_uint64 * 8),)
 
 
 class Flag(IntFlag):
@@ -200,19 +198,24 @@ class Plan(c.Structure):
 
 
 class Settings(c.Structure):
-    """Limits, the events that are wanted (a bit each), and the pace of the sweep."""
+    """Limits, the events that are wanted (a bit each), the pace of the sweep, and how flows are hashed."""
 
     limit: int
     embryos: int
     events: int
     step: int
     tick: int
+    seed: int
+    buckets: int
     _fields_ = (
         ("limit", c.c_uint32),
         ("embryos", c.c_uint32),
         ("events", c.c_uint32),
         ("step", c.c_uint32),
         ("tick", c.c_uint64),
+        ("seed", c.c_uint64),
+        ("buckets", c.c_uint32),
+        ("unused", c.c_uint32),
     )
 
 
@@ -302,6 +305,7 @@ class Operation(IntEnum):
     NOTE = 2
     SWEEP = 3
     START = 4
+    FIND = 5
 
 
 class Control(c.Structure):

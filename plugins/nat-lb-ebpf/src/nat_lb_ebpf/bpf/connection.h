@@ -3,40 +3,7 @@
  * takes the generation out of a slot owns its end, so a connection is closed once however many CPUs want to. */
 #pragma once
 
-#include "maps.h"
-#include "parse.h"
-
-struct match {
-	struct connection *connection;
-	struct binding *binding;
-	struct tracker *tracker;
-	__u32 direction;
-	__u32 index;
-};
-
-#define EEXIST 17
-#define ENOENT 2
-#define ENOSPC 28
-#define EINVAL 22
-
-static __always_inline struct flow *find_flow(const struct flow_key *key, __u32 family)
-{
-	return family == INET ? bpf_map_lookup_elem(&flows4, key) : bpf_map_lookup_elem(&flows6, key);
-}
-
-static __always_inline long add_flow(const struct flow_key *key, __u32 family, const struct flow *flow)
-{
-	return family == INET ? bpf_map_update_elem(&flows4, key, flow, BPF_NOEXIST)
-			      : bpf_map_update_elem(&flows6, key, flow, BPF_NOEXIST);
-}
-
-static __always_inline void delete_flow(const struct flow_key *key, __u32 family)
-{
-	if (family == INET)
-		bpf_map_delete_elem(&flows4, key);
-	else
-		bpf_map_delete_elem(&flows6, key);
-}
+#include "flows.h"
 
 static __always_inline struct server *server_of(const struct binding *binding)
 {
@@ -46,27 +13,6 @@ static __always_inline struct server *server_of(const struct binding *binding)
 static __always_inline struct tracker *tracker_of(const struct binding *binding)
 {
 	return bpf_map_lookup_elem(&trackers, &binding->tracker);
-}
-
-/* Find the connection of a flow; false if there is none. */
-static __always_inline bool find(const struct flow_key *key, __u32 family, struct match *match)
-{
-	struct flow *flow = find_flow(key, family);
-	struct connection *connection;
-
-	if (!flow)
-		return false;
-	connection = bpf_map_lookup_elem(&connections, &flow->connection);
-	if (!connection || connection->generation != flow->tag >> 1)
-		return false; /* being closed */
-	match->direction = flow->tag & 1;
-	match->index = flow->connection;
-	match->connection = connection;
-	match->binding = bpf_map_lookup_elem(&bindings, &connection->binding);
-	if (!match->binding)
-		return false;
-	match->tracker = tracker_of(match->binding);
-	return match->tracker;
 }
 
 /* Add to the numbers of active and inactive connections, and judge the load: overloaded from the upper threshold on,
@@ -169,7 +115,7 @@ static __always_inline void free_slot(__u32 index)
 }
 
 /* Close the connection in a slot if it is still this generation; return whether it was. */
-static __noinline bool close_connection(__u32 index, __u32 generation, __u32 reason)
+__noinline bool close_connection(__u32 index, __u32 generation, __u32 reason)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 	struct change change = { .kind = CLOSED, .reason = reason, .index = index };
@@ -183,9 +129,9 @@ static __noinline bool close_connection(__u32 index, __u32 generation, __u32 rea
 	if (!binding || __sync_val_compare_and_swap(&connection->generation, generation, 0) != generation)
 		return false;
 	write_key(&key, connection, binding, ORIGINAL);
-	delete_flow(&key, connection->family);
+	delete_flow(&key, connection->family, index, ORIGINAL);
 	write_key(&key, connection, binding, REPLY);
-	delete_flow(&key, connection->family);
+	delete_flow(&key, connection->family, index, REPLY);
 	count_state(binding, connection->state, -1);
 	tell(connection, &change);
 	free_slot(index);
@@ -235,6 +181,14 @@ static __always_inline __s64 take_slot(struct allocator *state, __u32 limit)
 	return -1;
 }
 
+/* Whether a flow belongs to a connection already. */
+static __always_inline bool is_taken(const struct flow_key *key, __u32 family)
+{
+	struct match match = {};
+
+	return find(key, family, &match);
+}
+
 struct opening {
 	__u32 family;
 	__u32 binding;
@@ -243,19 +197,21 @@ struct opening {
 	__u32 index, generation; /* the answer */
 };
 
-/* Open a connection between two flows, of which the first is the client's. Returns 0, or -ENOSPC when all slots are
- * taken, -EEXIST when one of the flows is, -EINVAL for a binding that is not. */
-static __noinline int open_connection(const struct flow_key *key, const struct flow_key *reply, struct opening *opening)
+/* Open a connection between two flows, of which the first is the client's; nobody has them, as is_taken() said. Returns 0, or -ENOSPC when there is no
+ * room, -EINVAL for a binding that is not. */
+__noinline int open_connection(const struct flow_key *key, const struct flow_key *reply, struct opening *opening)
 {
-	struct binding *binding = bpf_map_lookup_elem(&bindings, &opening->binding);
 	struct allocator *state = the_allocator();
 	struct settings *given = the_settings();
 	struct connection *connection;
+	struct binding *binding;
 	struct server *server;
-	struct flow flow;
 	__s64 slot;
 
-	if (!state || !given || !binding)
+	if (!opening)
+		return -EINVAL;
+	binding = bpf_map_lookup_elem(&bindings, &opening->binding);
+	if (!state || !given || !binding || !key || !reply)
 		return -EINVAL;
 	slot = take_slot(state, given->limit);
 	if (slot < 0)
@@ -277,20 +233,17 @@ static __noinline int open_connection(const struct flow_key *key, const struct f
 	else
 		__builtin_memcpy(connection->client, key->v6.source, sizeof(connection->client));
 	connection->generation = opening->generation;
-	flow.connection = opening->index;
-	flow.tag = opening->generation << 1 | ORIGINAL;
-	if (add_flow(key, opening->family, &flow))
-		goto taken;
-	flow.tag |= REPLY;
-	if (add_flow(reply, opening->family, &flow)) {
-		delete_flow(key, opening->family);
-		goto taken;
+	if (!add_flow(key, opening->family, opening->index, ORIGINAL))
+		goto full;
+	if (!add_flow(reply, opening->family, opening->index, REPLY)) {
+		delete_flow(key, opening->family, opening->index, ORIGINAL);
+		goto full;
 	}
 	count_state(binding, opening->state, 1);
 	__sync_fetch_and_add(&server->opened, 1);
 	return 0;
-taken:
+full:
 	connection->generation = 0;
 	free_slot(opening->index);
-	return -EEXIST;
+	return -ENOSPC;
 }

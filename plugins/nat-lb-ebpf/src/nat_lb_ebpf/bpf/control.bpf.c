@@ -46,13 +46,20 @@ static __always_inline int start(void)
 	return bpf_timer_start(&ticker->timer, given->tick, 0);
 }
 
-static __always_inline int open(struct control *request)
+static __noinline int open(struct control *request)
 {
-	struct opening opening = { .family = request->family, .binding = request->binding, .state = request->state,
-				   .flags = request->flags };
-	struct flow_key key = request->key, reply = request->reply_key;
-	int error = open_connection(&key, &reply, &opening);
+	struct opening opening = {};
+	int error;
 
+	if (!request)
+		return -EINVAL;
+	if (is_taken(&request->key, request->family) || is_taken(&request->reply_key, request->family))
+		return -EEXIST;
+	opening.family = request->family;
+	opening.binding = request->binding;
+	opening.state = request->state;
+	opening.flags = request->flags;
+	error = open_connection(&request->key, &request->reply_key, &opening);
 	request->connection = opening.index;
 	request->generation = opening.generation;
 	if (!error && !(request->flags & ASSURED))
@@ -60,49 +67,51 @@ static __always_inline int open(struct control *request)
 	return error;
 }
 
-static __always_inline int close(struct control *request)
+/* What is asked about a connection that is there: where it is, to close it, or to note a packet of it that Python
+ * handled - the state and the counters are kept here all the same. */
+static __noinline int about(struct control *request)
 {
-	struct flow_key key = request->key;
-	struct match match;
+	struct match match = {};
 
-	if (!find(&key, request->family, &match))
+	if (!request || !find(&request->key, request->family, &match))
 		return -ENOENT;
-	return close_connection(match.index, match.connection->generation, request->reason) ? 0 : -ENOENT;
-}
-
-/* A packet of a connection of ours that Python handled: the state and the counters are kept here all the same. */
-static __always_inline int note_packet(struct control *request)
-{
-	struct flow_key key = request->key;
-	struct match match;
-
-	if (!find(&key, request->family, &match))
-		return -ENOENT;
-	note(&match, request->octet, 1, request->octets);
+	request->connection = match.index;
+	request->generation = match.connection->generation;
+	if (request->operation == CLOSE)
+		return close_connection(match.index, request->generation, request->reason) ? 0 : -ENOENT;
+	if (request->operation == NOTE)
+		note(&match, request->octet, 1, request->octets);
 	request->state = match.connection->state;
 	return 0;
 }
 
+/* The request while it is worked on: it is larger than a stack should hold. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct control);
+} requests SEC(".maps");
+
 SEC("tc")
 int nat_lb_control(struct __sk_buff *skb)
 {
-	struct control *request = (void *)(long)skb->data + sizeof(struct ethernet);
-	struct control copy;
+	struct control *there = (void *)(long)skb->data + sizeof(struct ethernet);
+	__u32 zero = 0;
+	struct control *request = bpf_map_lookup_elem(&requests, &zero);
 
-	if ((void *)(request + 1) > (void *)(long)skb->data_end)
+	if (!request || (void *)(there + 1) > (void *)(long)skb->data_end)
 		return -1;
-	copy = *request;
-	if (copy.operation == OPEN)
-		copy.result = open(&copy);
-	else if (copy.operation == CLOSE)
-		copy.result = close(&copy);
-	else if (copy.operation == NOTE)
-		copy.result = note_packet(&copy);
-	else if (copy.operation == SWEEP)
-		copy.closed = sweep(copy.first, copy.count, copy.now);
-	else if (copy.operation == START)
-		copy.result = start();
-	*request = copy;
+	*request = *there;
+	if (request->operation == OPEN)
+		request->result = open(request);
+	else if (request->operation == SWEEP)
+		request->closed = sweep(request->first, request->count, request->now);
+	else if (request->operation == START)
+		request->result = start();
+	else
+		request->result = about(request);
+	*there = *request;
 	return 0;
 }
 

@@ -13,20 +13,10 @@
 	__type(key, __u32);                             \
 	__type(value, value_type)
 
+/* Flows, hashed by flows.h. Mappable only so that buckets begin at a page, and each is one cache line. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__type(key, struct flow_key4);
-	__type(value, struct flow);
-} flows4 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 1);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct flow_key);
-	__type(value, struct flow);
-} flows6 SEC(".maps");
+	ARRAY_OF(struct bucket, 1, BPF_F_MMAPABLE);
+} flows SEC(".maps");
 
 /* Mapped into Python's memory: values begin at a page, so a connection is one cache line. */
 struct {

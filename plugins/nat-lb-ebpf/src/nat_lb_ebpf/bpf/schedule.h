@@ -186,7 +186,7 @@ static __always_inline __u32 hashed(const struct flow_key *key, __u32 family, __
 }
 
 /* Return the number, and one, of the real server for a new connection, 0 if there is none. */
-static __noinline __u32 choose(__u32 number, const struct flow_key *key, __u32 family)
+__noinline __u32 choose(__u32 number, const struct flow_key *key, __u32 family)
 {
 	struct plan *plan = bpf_map_lookup_elem(&plans, &number);
 	struct search search = {};
@@ -247,7 +247,7 @@ static __always_inline bool refuse(int error)
 }
 
 /* Open a connection for a packet that belongs to none, if its service has a plan; false leaves it to Python. */
-static __noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
+__noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
 {
 	struct opening opening = { .family = family };
 	struct change change = { .kind = OPENED };
@@ -279,7 +279,7 @@ static __noinline bool admit(const struct flow_key *key, __u32 family, __u32 oct
 		return false;
 	opening.state = 0; /* the packet itself moves it on */
 	reply_of(&reply, key, binding);
-	error = open_connection(key, &reply, &opening);
+	error = is_taken(&reply, family) ? -EEXIST : open_connection(key, &reply, &opening);
 	if (error)
 		return refuse(error);
 	increment(NEW_CONNECTIONS);

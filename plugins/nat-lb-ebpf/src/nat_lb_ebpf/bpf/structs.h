@@ -13,7 +13,7 @@
 
 enum direction { ORIGINAL, REPLY, DIRECTIONS };
 
-/* A flow in one direction; a lookup in flows4 reads the first 16 octets only. Ports and addresses in network order. */
+/* A flow in one direction; of IPv4's, the first 16 octets count. Ports and addresses in network order. */
 struct flow_key {
 	__u32 protocol;
 	__be16 source_port, destination_port;
@@ -27,17 +27,12 @@ struct flow_key {
 	};
 };
 
-/* The same without what IPv4 does not need. */
-struct flow_key4 {
-	__u32 protocol;
-	__be16 source_port, destination_port;
-	__be32 source, destination;
-};
+#define PLACES 8 /* for flows in a bucket */
 
-/* Where a flow's connection is. The tag is its generation and, in the lowest bit, the direction. */
-struct flow {
-	__u32 connection;
-	__u32 tag;
+/* One cache line of the table of flows. A place is 0, or half of the flow's hash, never 0, above the connection's slot
+ * and, in the lowest bit, the direction. A flow is in one of two buckets. */
+struct bucket {
+	__u64 places[PLACES];
 };
 
 enum connection_flag {
@@ -139,6 +134,9 @@ struct settings {
 	__u32 events;  /* bits by enum event_kind: which are wanted */
 	__u32 step;    /* slots that one tick of the sweep looks at */
 	__u64 tick;    /* ns between two ticks */
+	__u64 seed;    /* of the hash of flows, a secret */
+	__u32 buckets; /* a power of two */
+	__u32 unused;
 };
 
 /* What all CPUs change when connections come and go. */
@@ -186,7 +184,7 @@ enum counter {
 };
 
 /* What Python asks of the control program; the answer stands in the same place. */
-enum control_operation { OPEN, CLOSE, NOTE, SWEEP, START };
+enum control_operation { OPEN, CLOSE, NOTE, SWEEP, START, FIND };
 
 struct control {
 	__u32 operation;
@@ -202,7 +200,8 @@ struct control {
 	__u64 now; /* SWEEP: ns, 0 is the clock's */
 };
 
+_Static_assert(sizeof(struct bucket) == 64, "a bucket is one cache line");
 _Static_assert(sizeof(struct connection) == 64, "a connection is one cache line");
 _Static_assert(sizeof(struct binding) == 64, "a binding is one cache line");
 _Static_assert(sizeof(struct server) == 64, "a server is one cache line");
-_Static_assert(sizeof(struct flow_key) == 40 && sizeof(struct flow_key4) == 16, "no gaps in a key");
+_Static_assert(sizeof(struct flow_key) == 40, "no gaps in a key");
