@@ -15,7 +15,7 @@ from pluggy import HookRelay
 from nat_lb.connection import Connection
 from nat_lb.expectation import ExpectationTable
 from nat_lb.fastpath import Carried, CarriedEvent, FastPath, Happening
-from nat_lb.flow import Endpoint
+from nat_lb.flow import KEY_LENGTHS, Endpoint
 from nat_lb.nat import Binding
 from nat_lb.persistence import PersistenceTable
 from nat_lb.scheduler import Plan
@@ -100,7 +100,7 @@ class Offload:
 
     def find(self, key: bytes) -> Connection | None:
         """Return the carried connection that has this flow key in either direction."""
-        carried = self.fastpath.find(key)
+        carried = self.fastpath.find(key) if len(key) in KEY_LENGTHS else None  # a part: of a packet that was cut off
         return self.view(carried) if carried is not None and self._place(carried) is not None else None
 
     def close(self, connection: Connection) -> None:

@@ -104,6 +104,15 @@ def test_packets_that_come_up_are_not_forwarded_without_hops_or_whole(world: Wor
     assert world.mirror.notes == []
 
 
+def test_packet_that_ends_before_its_ports_is_nobodys(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = world.opens()
+    whole: list[bytes] = []
+    monkeypatch.setattr(world.mirror, "find", whole.append)
+    short = packets.tcp(client.own, client.other, ACK)[:22]
+    client.sends_packet(short[:2] + len(short).to_bytes(2, "big") + short[4:]).expect_dropped(Reason.TRUNCATED)
+    assert whole == []
+
+
 def test_icmp_error_about_a_carried_connection_is_translated(world: World) -> None:
     client = world.opens()
     reply = world.s.server(f"{IPV4.one}:8000", client.own).sends(SYN | ACK)
