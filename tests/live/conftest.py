@@ -21,3 +21,9 @@ def lab() -> Iterator[Lab]:
     """A lab of the test's own."""
     with Lab() as lab:
         yield lab
+
+
+@pytest.fixture
+def slow_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have directors take every packet to Python, whatever `--datapath` says: for what only holds there."""
+    monkeypatch.setattr(Lab, "datapath", "nfqueue")

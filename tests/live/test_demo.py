@@ -99,6 +99,7 @@ def test_stopped_ftp_server_ends_in_fail() -> None:
     assert "no capture has an FTP dialogue with PASV" in last
 
 
+@pytest.mark.usefixtures("slow_path")
 def test_killed_director_ends_in_fail() -> None:
     code, output = broken(lambda scene: scene.director.kill(), requests=10)
     assert code == 1

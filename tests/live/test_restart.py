@@ -73,6 +73,7 @@ def test_killed_director_is_followed_by_one_with_the_same_rules(served: Lab) -> 
     assert not any("NAT-LB" in rule for family in (IPV4, IPV6) for rule in rules(served.director, family))
 
 
+@pytest.mark.usefixtures("slow_path")
 @both_families
 def test_killed_director_lets_nothing_through_untranslated(served: Lab, family: Family) -> None:
     served.start_director(TWO_WEBS).kill()
@@ -80,6 +81,7 @@ def test_killed_director_lets_nothing_through_untranslated(served: Lab, family: 
     assert done.returncode == 28, "nobody answers, not even with a reset of the director's own stack"
 
 
+@pytest.mark.usefixtures("slow_path")
 def test_connection_of_before_a_restart_is_reset_and_new_ones_work(served: Lab) -> None:
     director = served.start_director(TWO_WEBS)
     assert answers(served) == {"server1\n", "server2\n"}
