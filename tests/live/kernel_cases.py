@@ -7,17 +7,25 @@ A case is a row of that page. To add one, write what both ends do as a function 
 from __future__ import annotations
 
 import re
+import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
+from typing import Any
 
+from pycrate_asn1dir.H225 import H323_MESSAGES
+
+from nat_lb.api import Endpoint
+from nat_lb_h323.testing import address, signal, tpkt
 from tests.live.ground import IPV4, IPV6, Family
 from tests.live.side_by_side import End, Failed, Play, Stage, Supported, expect
 
 FTP = Supported(21, kernel="ftp", ours="ftp")
 IRC = Supported(6667, kernel="irc", ours="irc", kernel_versions=(4,))
-PROTOCOLS = (FTP, IRC)
+PPTP = Supported(1723, kernel="pptp", ours="pptp", versions=(4,))
+H323 = Supported(1720, kernel="Q.931", ours="h323")
+PROTOCOLS = (FTP, IRC, PPTP, H323)
 
 Cut = Callable[[bytes], tuple[bytes, ...]]
 PASSIVE = re.compile(rb"227 .*\((\d+,\d+,\d+,\d+),(\d+),(\d+)\)")
@@ -28,10 +36,11 @@ OFFER = re.compile(rb"PRIVMSG \S+ :\x01DCC SEND \S+ (\S+) (\d+) 7\x01\r\n")
 
 @dataclass(frozen=True)
 class Case:
-    """A dialogue over one of the families."""
+    """A dialogue over one of the families; `alike` if both directors leave both ends the same octets to read."""
 
     play: Play
     family: Family = IPV4
+    alike: bool = True
 
 
 def whole(text: bytes) -> tuple[bytes, ...]:
@@ -165,6 +174,84 @@ def resumed(stage: Stage, port: int) -> None:
     stage.goes_on()
 
 
+def pptp_message(kind: int, body: bytes) -> bytes:
+    """Write a control message (RFC 2637 §2)."""
+    return struct.pack("!HHLHH", 12 + len(body), 1, 0x1A2B3C4D, kind, 0) + body
+
+
+def pptp(stage: Stage, port: int, *, calls: int) -> None:
+    """Calls from the client, all in one control connection; each then carries a packet both ways."""
+    del port
+    stage.opens(PPTP.port)
+    start = pptp_message(1, struct.pack("!HHLLHH64s64s", 0x100, 0, 1, 1, 0, 0, b"client", b""))
+    started = pptp_message(2, struct.pack("!HBBLLHH64s64s", 0x100, 1, 0, 1, 1, 0, 0, b"server", b""))
+    for speaker, message in ((stage.client, start), (stage.server, started)):
+        speaker.says(message)
+        expect("the beginning", speaker.other.hears(len(message)), message)
+    stage.client.call("tunnel", "tunnel", stage.vip)
+    stage.server.call("tunnel", "tunnel", stage.client.address)
+    ids = [dial(stage, 100 + number, 7 + number) for number in range(calls)]
+    if len({there for there, _ in ids}) < calls:
+        raise Failed(f"the server is told the same number of {calls} calls: {ids[0][0]}")
+    for number, (there, public) in enumerate(ids):
+        arrives(stage, stage.client, public, 7 + number)
+        arrives(stage, stage.server, there, 100 + number)
+
+
+def dial(stage: Stage, own: int, servers: int) -> tuple[int, int]:
+    """Open a call; returns the client's number for it as the server knows it, and the server's as the client does."""
+    asked = struct.pack("!HHLLLLHHHH64s64s", own, own, 300, 10**8, 3, 3, 64, 0, 0, 0, b"", b"")
+    stage.client.says(pptp_message(7, asked))
+    there = int.from_bytes(stage.server.hears(12 + len(asked))[12:14], "big")
+    stage.server.says(pptp_message(8, struct.pack("!HHBBHLHHL", servers, there, 1, 0, 0, 10**7, 64, 0, 0)))
+    public, named = struct.unpack_from("!HH", stage.client.hears(32), 12)
+    expect("the call that is answered", named, own)
+    return there, public
+
+
+def arrives(stage: Stage, speaker: End, number: int, wanted: int) -> None:
+    """Send a packet of a call, and expect it at the other end with the number that the call has there."""
+    mark = b"%4d" % wanted
+    packet = struct.pack("!BBHHHL", 0x30, 1, 0x880B, len(mark), number, 0) + mark
+    got = stage.carries(speaker, packet, mark)
+    expect("the call of the packet", int.from_bytes(got[6:8], "big"), wanted)
+    expect("the packet but for that", got[:6] + got[8:], packet[:6] + packet[8:])
+
+
+def of_old(kind: str, **fields: Any) -> bytes:
+    """Write a Setup or Connect without any of the fields that later versions of H.225.0 added."""
+    terminal = {"mc": False, "undefinedNode": False}
+    body = {"protocolIdentifier": (0, 0, 8, 2250, 0, 1), "conferenceID": bytes(16)} | fields
+    if kind == "setup":
+        body |= {"activeMC": False, "conferenceGoal": ("create", 0), "callType": ("pointToPoint", 0)}
+    body["sourceInfo" if kind == "setup" else "destinationInfo"] = terminal
+    H323_MESSAGES.H323_UserInformation.set_val({"h323-uu-pdu": {"h323-message-body": (kind, body)}})
+    user = H323_MESSAGES.H323_UserInformation.to_aper()
+    number = b"\x05" if kind == "setup" else b"\x07"
+    return tpkt(b"\x08\x02\x00\x01" + number + b"\x7e" + (len(user) + 1).to_bytes(2, "big") + b"\x05" + user)
+
+
+def h323(stage: Stage, port: int, *, write: Callable[..., bytes], cut: Cut = whole) -> None:
+    """A call, and the server picks up and names where its H.245 is; `write` encodes a message's kind and fields."""
+    stage.opens(H323.port)
+    setup = write("setup", destCallSignalAddress=address(Endpoint(ip_address(stage.vip), H323.port)))
+    stage.client.says(setup)
+    stage.server.hears(len(setup))
+    stage.server.call("listen", "listener", stage.server.address, port)
+    connect = write("connect", h245Address=address(Endpoint(ip_address(stage.server.address), port)))
+    stage.server.says(*cut(connect))
+    told, virtual = stage.client.hears(len(connect)), ip_address(stage.vip).packed
+    if virtual not in told:
+        raise Failed("the client is told the inside address")
+    at = told.index(virtual) + len(virtual)
+    stage.transfers(stage.client, "listener", stage.vip, int.from_bytes(told[at : at + 2], "big"))
+
+
+def within(text: bytes) -> tuple[bytes, ...]:
+    """Two segments, cut in the middle."""
+    return text[: len(text) // 2], text[len(text) // 2 :]
+
+
 PIPELINED = b"200 NOOP ok\r\n"
 LINES = b"227-You asked for it\r\n 220 as it were\r\n"
 
@@ -193,4 +280,9 @@ CASES: Mapping[str, Case] = {
     ),
     "IRC: RESUME of an offer at a port that is taken": Case(resumed),
     "IRC: DCC offered by the server's side over IPv6": Case(partial(dcc, side="server"), IPV6),
+    "H.323: Connect without the fields of later versions": Case(partial(h323, write=of_old)),
+    "H.323: Connect of today, with a long extension bitmap": Case(partial(h323, write=signal)),
+    "H.323: Connect in two segments": Case(partial(h323, write=of_old, cut=within)),
+    "PPTP: a call": Case(partial(pptp, calls=1), alike=False),
+    "PPTP: two calls in one control connection": Case(partial(pptp, calls=2)),
 }

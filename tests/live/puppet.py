@@ -1,4 +1,4 @@
-"""A program without a will of its own: it opens, reads and writes TCP connections as it is told, segment by segment.
+"""A program without a will of its own: it opens, reads and writes connections as it is told, segment by segment.
 
 Usage: puppet.py   on standard input a line of JSON for each call, [METHOD, ARGUMENT...]; on standard output what came
                    of it, {"result": ...}, or {"error": "..."} if the network did not let it. Octets are in hexadecimal.
@@ -56,6 +56,10 @@ class Puppet:
         """Return a line with its end, or what there is before the connection's end; None if it takes longer."""
         return self._read(name, lambda unread: unread.find(b"\n") + 1, seconds)
 
+    def read_octets(self, name: str, size: int, seconds: float) -> str | None:
+        """Return so many octets, or what there is before the connection's end; None if it takes longer."""
+        return self._read(name, lambda unread: size if len(unread) >= size else 0, seconds)
+
     def read_all(self, name: str) -> str | None:
         """Return everything up to the connection's end."""
         return self._read(name, lambda unread: 0, TIMEOUT)
@@ -73,6 +77,20 @@ class Puppet:
                 break
         found, self.unread[name] = self.unread[name][:size], self.unread[name][size:]
         return found.hex()
+
+    def tunnel(self, name: str, address: str) -> None:
+        """Exchange GRE packets with an address from now on."""
+        self.sockets[name] = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)
+        self.sockets[name].connect((address, 0))
+
+    def read_packet(self, name: str, seconds: float) -> str | None:
+        """Return the next packet behind its IP header; None if it takes longer."""
+        self.sockets[name].settimeout(seconds)
+        try:
+            packet = self.sockets[name].recv(65536)
+        except TimeoutError:
+            return None
+        return packet[(packet[0] & 15) * 4 :].hex()
 
     def close(self, name: str) -> None:
         self.sockets.pop(name).close()

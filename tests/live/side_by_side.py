@@ -35,13 +35,14 @@ class Failed(Exception):
 class Supported:
     """A protocol with a helper on both sides: `kernel` and `ours` are its names there.
 
-    `kernel_versions` are the versions of IP for which the kernel has it.
+    `versions` are the versions of IP that have the protocol, `kernel_versions` those for which the kernel helps it.
     """
 
     port: int
     kernel: str
     ours: str
     protocol: str = "tcp"
+    versions: tuple[int, ...] = (4, 6)
     kernel_versions: tuple[int, ...] = (4, 6)
 
 
@@ -72,10 +73,11 @@ class End:
         """Send on the control connection, each piece in a segment of its own."""
         self.call("send", "control", *(piece.hex() for piece in pieces))
 
-    def hears(self) -> bytes:
-        """Return the next line of the control connection."""
+    def hears(self, size: int = 0) -> bytes:
+        """Return the next line of the control connection, or its next octets."""
+        reading = ("read_octets", "control", size) if size else ("read_line", "control")
         for _ in range(LOOKS):
-            if (found := self.call("read_line", "control", LOOK)) is not None:
+            if (found := self.call(*reading, LOOK)) is not None:
                 self.heard += bytes.fromhex(found)
                 return bytes.fromhex(found)
             if self.other.call("retransmissions", "control") >= IN_VAIN:
@@ -108,6 +110,15 @@ class Stage:
         giver.call("send", "data", b"content".hex())
         giver.call("close", "data")
         expect("the file", bytes.fromhex(taker.call("read_all", "data") or ""), b"content")
+
+    def carries(self, speaker: End, packet: bytes, mark: bytes) -> bytes:
+        """Send a packet through the tunnel until one that ends with `mark` is at the other end, and return that."""
+        for _ in range(LOOKS):
+            speaker.call("send", "tunnel", packet.hex())
+            while (found := speaker.other.call("read_packet", "tunnel", LOOK)) is not None:
+                if (arrived := bytes.fromhex(found)).endswith(mark):  # others may have been sent more than once
+                    return arrived
+        raise Failed(f"no packet of {LOOKS} arrived")
 
     def goes_on(self) -> None:
         """Let each end say one more line, and the other read it whole."""
@@ -169,6 +180,7 @@ def nat_lb(family: Family, supported: Sequence[Supported]) -> Direct:
             one.ours, one.port, [f'helpers = ["{one.ours}"]'], servers=f"1:{one.port}", protocol=one.protocol
         )
         for one in supported
+        if family.version in one.versions
     ]
 
     def direct(lab: Lab) -> None:
@@ -190,7 +202,7 @@ def kernel(family: Family, supported: Sequence[Supported]) -> Direct:
         rules = [["-t", "nat", "-A", "POSTROUTING", "-s", inside, "-o", "outside", "-j", "SNAT", "--to", family.vip]]
         for one in supported:
             arriving = ["PREROUTING", "-d", family.vip, "-p", one.protocol, "--dport", str(one.port)]
-            if family.version in one.kernel_versions:
+            if family.version in one.versions and family.version in one.kernel_versions:
                 rules.append(["-t", "raw", "-A", *arriving, "-j", "CT", "--helper", one.kernel])
             rules.append(["-t", "nat", "-A", *arriving, "-j", "DNAT", "--to-destination", real])
         for rule in rules:
