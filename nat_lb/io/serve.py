@@ -80,12 +80,17 @@ def _tick(director: Director, control: ControlServer | None) -> Callable[[float]
     def tick(now: float) -> None:
         if control is not None:
             control.tick(now)
-        try:
-            director.tick(now)
-        except SystemFault as fault:  # of the fast path: the reader would end the director for it
-            director.lifecycle.faults.report("tick", "what time asks for", fault, now)
+        _do_what_is_due(director, now)
 
     return tick
+
+
+def _do_what_is_due(director: Director, now: float) -> None:
+    """Do what time asks for, and hear from the fast path what happened."""
+    try:
+        director.tick(now)
+    except SystemFault as fault:  # of the fast path: the reader would end the director for it
+        director.lifecycle.faults.report("tick", "what time asks for", fault, now)
 
 
 def _run(director: Director, reader: QueueReader, steering: Steering, *, flush: bool) -> None:
@@ -122,6 +127,7 @@ def _leave_fastpath(director: Director) -> None:
     offload = director.lifecycle.offload
     if offload is None:
         return
+    _do_what_is_due(director, time.monotonic())
     carried = len(offload)
     try:
         offload.fastpath.leave()
@@ -134,7 +140,9 @@ def _leave_fastpath(director: Director) -> None:
 def _reload(director: Director, steering: Steering, reread: Callable[[], Config], at_start: DirectorConfig) -> None:
     """Put the file as it is now in place; `at_start` is what holds for the keys that a reload does not change."""
     try:
-        director.reload(reread(), time.monotonic())
+        config = reread()
+        _do_what_is_due(director, time.monotonic())  # what happened with the services of before is told as theirs
+        director.reload(config, time.monotonic())
         services = director.lifecycle.services
         steering.update(services.virtual_addresses, services.real_addresses)
     except ConfigError as error:

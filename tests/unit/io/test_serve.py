@@ -9,6 +9,7 @@ import pytest
 from nat_lb.config import Config, parse
 from nat_lb.director import Director
 from nat_lb.errors import SystemFault
+from nat_lb.fastpath import CarriedEvent, Happening
 from nat_lb.hookspecs import hookimpl
 from nat_lb.io.serve import _leave_fastpath, _reload, _tick, start_fastpath
 from nat_lb.io.steering import Steering
@@ -138,14 +139,17 @@ def test_fast_path_that_was_insisted_on_is_left_as_it_was_found(shelf: Shelf, ma
 def test_at_the_end_what_is_carried_is_carried_on(
     shelf: Shelf, machine: Machine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    one = director(shelf, machine)
+    one = director(shelf, machine, more="log_connections = true\n")
     start_fastpath(one)
     one.pipeline.process(packets.tcp(f"{IPV4.client}:3000", f"{IPV4.vip}:80", SYN), 1.0)
+    (mirror,) = machine.made
+    (carried,) = mirror
+    mirror.happened = [CarriedEvent(Happening.STATE_CHANGED, carried, 0, "")]
     with caplog.at_level(logging.INFO):
         _leave_fastpath(one)
+    assert caplog.messages[0].endswith("NONE to SYN_RECV"), "what happened to the end is told"
     assert "leave" in machine.log and "remove" not in machine.log
     assert "fast path: mirror carries 1 connections on" in caplog.messages
-    (mirror,) = machine.made
     assert len(mirror) == 1
 
 
