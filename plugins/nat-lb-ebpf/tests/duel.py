@@ -25,6 +25,7 @@ from nat_lb_ebpf import EbpfPath, Sizes
 UP = {"tc": 0xFFFFFFFF, "xdp": 2}
 REDIRECT = {"tc": 7, "xdp": 4}
 SMALL = Sizes(connections=1024, servers=64, services=8, announced=64, events=1 << 14)
+DIRECTOR, SOMEBODY = bytes.fromhex("020000000102"), bytes.fromhex("020000000002")  # link addresses
 _CLONE_NEWNET = 0x40000000
 
 
@@ -46,6 +47,8 @@ class Ground:
             self.lab = stack.enter_context(Lab(clients=1, servers=2))
             self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
             stack.callback(os.close, self._home)
+            address = ["ip", "link", "set", "dev", "outside", "address", DIRECTOR.hex(":")]
+            self.lab.director.run(address, check=True)
             for host, device in ((self.lab.client, "outside"), *((server, "inside") for server in self.lab.servers)):
                 self.introduce(host, device)
             there = os.open(f"/run/netns/{self.lab.director.namespace}", os.O_RDONLY)
@@ -77,7 +80,7 @@ def _enter(descriptor: int) -> None:
 
 def frame(packet: bytes) -> bytes:
     """Return a packet in an Ethernet frame."""
-    return b"\x02\0\0\0\0\1\x02\0\0\0\0\2" + (b"\x08\0" if packet[0] >> 4 == 4 else b"\x86\xdd") + packet
+    return DIRECTOR + SOMEBODY + (b"\x08\0" if packet[0] >> 4 == 4 else b"\x86\xdd") + packet
 
 
 def lowered(packet: bytes) -> bytes:

@@ -23,7 +23,7 @@ from nat_lb.testing.packets import (
     with_hops,
 )  # fmt: skip
 
-from .duel import Duel, lowered
+from .duel import UP, Duel, frame, lowered, skb
 from .nets import IPV4, IPV6, NETS, Net
 
 pytestmark = pytest.mark.live
@@ -170,3 +170,30 @@ def test_padding_of_a_short_frame_is_left_alone(duel: Duel) -> None:
     slow = duel.slow(talk.asks(SYN))
     assert slow is not None
     assert duel.fast(talk.asks(SYN) + bytes(6)) == lowered(slow) + bytes(6)
+
+
+@pytest.mark.parametrize("receiver", [b"\xff\xff\xff\xff\xff\xff", b"\x01\x00\x5e\x00\x00\x01"], ids=("all", "group"))
+def test_frame_to_many_is_left_to_the_stack(receiver: bytes, duel: Duel) -> None:
+    duel.serve(IPV4.service(f"{IPV4.one}:8000"))
+    sent = receiver + frame(Talk(IPV4).asks(SYN))[6:]
+    program, context = (duel.path.kernel.tc, skb()) if duel.front == "tc" else (duel.path.kernel.xdp, b"")
+    assert program.run(sent, context=context)[:2] == (UP[duel.front], sent)
+
+
+def test_frame_to_another_host_is_left_to_the_stack(tc: Duel) -> None:
+    tc.serve(IPV4.service(f"{IPV4.one}:8000"))
+    sent = b"\x02\0\0\0\0\x77" + frame(Talk(IPV4).asks(SYN))[6:]
+    assert tc.path.kernel.tc.run(sent, context=skb())[:2] == (UP["tc"], sent)
+
+
+def test_segments_of_one_large_packet_are_counted_each(tc: Duel) -> None:
+    tc.serve(IPV4.service(f"{IPV4.one}:8000"))
+    talk = Talk(IPV4)
+    for packet in talk.established:
+        assert tc.fast(packet) is not None
+    before = tc.path.services.load(tc.services[0], tc.server(f"{IPV4.one}:8000"))
+    assert tc.fast(talk.asks(ACK, bytes(2500)), gso_segs=3, gso_size=1000) is not None
+    assert tc.fast(talk.asks(ACK, bytes(3000)), gso_segs=2, gso_size=1500) is None  # each would be larger than the MTU
+    after = tc.path.services.load(tc.services[0], tc.server(f"{IPV4.one}:8000"))
+    assert after.packets[0] - before.packets[0] == 3
+    assert after.octets[0] - before.octets[0] == 3 * 40 + 2500

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import select
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from nat_lb.testing.lab import wait_until
 from nat_lb.testing.packets import ACK, FIN, PSH, RST, SYN, tcp, udp
-from nat_lb_ebpf import CloseReason, Counter, EventKind, Flag, Opened
+from nat_lb_ebpf import CloseReason, Counter, EbpfPath, EventKind, Flag, Opened
 from nat_lb_ebpf.layout import Event
 
-from .duel import SMALL, Duel, client_key
+from .duel import REDIRECT, SMALL, Duel, Ground, client_key, frame, skb
 from .nets import IPV4
 
 pytestmark = pytest.mark.live
@@ -168,11 +171,11 @@ def test_lasting_stream_without_answers_is_assured(tc: Duel) -> None:
     assert tc.fast(datagram) is not None
     (entry,) = tc.path.connections
     assert entry.flags == Flag(0)
-    tc.path.connections.touch(entry.slot, entry.opened + 9.0)
-    tc.path.connections.sweep(entry.opened + 9.0)
+    tc.path.connections.touch(entry.slot, entry.opened + 9.9)
+    tc.path.connections.sweep(entry.opened + 9.9)
     assert next(iter(tc.path.connections)).flags == Flag(0)
-    tc.path.connections.touch(entry.slot, entry.opened + 10.0)
-    tc.path.connections.sweep(entry.opened + 10.0)
+    tc.path.connections.touch(entry.slot, entry.opened + 10.1)
+    tc.path.connections.sweep(entry.opened + 10.1)
     assert next(iter(tc.path.connections)).flags == Flag.ASSURED
 
 
@@ -212,3 +215,32 @@ def test_connection_is_found_by_both_of_its_flows(tc: Duel) -> None:
     assert (str(connection.virtual), str(connection.real)) == (VIP, SERVER)
     assert tc.path.connections.find(client_key(tcp(client(1), VIP, ACK))) is None
     assert abs(connection.last_seen - time.monotonic()) < 60
+
+
+def test_two_processors_count_and_share_alike(ground: Ground) -> None:
+    path = EbpfPath(dataclasses.replace(SMALL, connections=16_384))
+    with contextlib.closing(path), Duel(ground, "tc") as duel:
+        duel.path = path
+        servers = (f"{IPV4.one}:1", f"{IPV4.one}:2", f"{IPV4.two}:3")
+        service = duel.serve(IPV4.service(*servers))
+        program = path.kernel.tc
+
+        def connect(host: int) -> None:
+            for port in range(2000, 7000):
+                ends = f"202.100.1.{host}:{port}", VIP
+                for flags in (SYN, ACK):
+                    assert program.run(frame(tcp(*ends, flags)), context=skb())[0] == REDIRECT["tc"]
+
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(connect, (50, 51)))
+        loads = [path.services.load(service, server) for server in service.real_servers]
+        table = list(path.connections)
+        assert len(table) == 16_384 // 4  # nobody answered: no more than those may wait
+        assert sum(load.opened for load in loads) == 10_000
+        assert all(abs(load.opened - 10_000 / 3) < 10_000 / 100 for load in loads)
+        assert sum(load.active + load.inactive for load in loads) == len(table)
+        assert sum(load.packets[0] for load in loads) == 20_000
+        assert len({entry.key for entry in table}) == len(table)
+        assert all(path.connections.close(entry.key) for entry in table)
+        loads = [path.services.load(service, server) for server in service.real_servers]
+        assert [(load.active, load.inactive) for load in loads] == [(0, 0)] * 3

@@ -108,7 +108,7 @@ class Connections:
         return (self._entry(slot, record) for slot, record in self._live())
 
     def __len__(self) -> int:
-        return sum(1 for _ in self._live())
+        return self._services.connections
 
     def sweep(self, now: float = 0.0) -> int:
         """Close what has expired at `now` (monotonic seconds; 0: by the kernel's clock); return how many that were."""

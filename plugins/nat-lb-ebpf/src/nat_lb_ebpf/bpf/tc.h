@@ -5,6 +5,7 @@
 
 #include "nat.h"
 
+#include <linux/if_packet.h>
 #include <linux/pkt_cls.h>
 
 #define UP_SKB TC_ACT_UNSPEC /* to the next filter, then up the stack */
@@ -98,8 +99,8 @@ static __always_inline int handle_skb(struct __sk_buff *skb)
 {
 	__u32 headers = skb->len < HEADERS ? skb->len : HEADERS;
 
-	if (skb->vlan_present)
-		return UP_SKB; /* the VLAN's own device has the program too */
+	if (skb->vlan_present || skb->pkt_type != PACKET_HOST)
+		return UP_SKB; /* the VLAN's own device has the program too; what is not sent to us is not ours */
 	if ((void *)(long)skb->data + headers > (void *)(long)skb->data_end && bpf_skb_pull_data(skb, headers))
 		return UP_SKB;
 	if (skb->protocol == bpf_htons(ETHERTYPE_IPV4))

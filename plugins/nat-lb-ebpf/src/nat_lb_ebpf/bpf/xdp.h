@@ -61,8 +61,8 @@ static __always_inline int handle_frame(struct xdp_md *frame)
 	void *end = (void *)(long)frame->data_end;
 	struct ethernet *ethernet = (void *)(long)frame->data;
 
-	if ((void *)(ethernet + 1) > end)
-		return UP_FRAME;
+	if ((void *)(ethernet + 1) > end || ethernet->destination[0] & 1)
+		return UP_FRAME; /* sent to a group of link addresses */
 	if (ethernet->type == bpf_htons(ETHERTYPE_IPV4))
 		return forward_frame(frame, ethernet, end, INET);
 	if (ethernet->type == bpf_htons(ETHERTYPE_IPV6))
