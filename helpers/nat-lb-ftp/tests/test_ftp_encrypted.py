@@ -10,7 +10,7 @@ from typing import ClassVar
 import pytest
 
 from nat_lb.testing.conformance import Dialogue, HelperConformance, client_connects, client_says, server_says
-from nat_lb.testing.helper_play import Variation
+from nat_lb.testing.helper_play import SCHEDULER, Variation, registry_with
 from nat_lb.testing.packets import ACK, FIN, RST, SYN
 from nat_lb.testing.scenario import Scenario
 
@@ -22,6 +22,7 @@ name = "files"
 protocol = "tcp"
 address = "{VIP}"
 port = 21
+scheduler = "{SCHEDULER}"
 helpers = ["ftp"]
 real_server = [{{ address = "{FIRST}" }}, {{ address = "{SECOND}" }}]
 """
@@ -67,7 +68,7 @@ def reaches(scenario: Scenario, client: str, port: int, real: str | None) -> Non
 
 @pytest.fixture
 def scenario() -> Scenario:
-    return Scenario(TOML + RANGES)
+    return Scenario(TOML + RANGES, registry_with())
 
 
 def test_range_is_open_from_the_answer_to_auth_on(scenario: Scenario) -> None:
@@ -136,7 +137,7 @@ def counted(scenario: Scenario, kind: str) -> Iterator[None]:
 
 
 def test_encryption_without_a_range_is_logged_and_counted_once(caplog: pytest.LogCaptureFixture) -> None:
-    scenario = Scenario(TOML)
+    scenario = Scenario(TOML, registry_with())
     with caplog.at_level(logging.WARNING, "nat_lb.helpers"), counted(scenario, "encrypted"):
         control = Control(scenario, f"{ALICE}:40000", FIRST).encrypt()
         control.say(control.client, HELLO)

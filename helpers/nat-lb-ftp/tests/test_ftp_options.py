@@ -6,6 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from nat_lb.testing.helper_play import registry_with
 from nat_lb.testing.scenario import Scenario
 from nat_lb_ftp import FtpOptions
 
@@ -15,6 +16,7 @@ name = "{name}"
 protocol = "tcp"
 address = "{virtual}"
 port = {port}
+scheduler = "conformance"
 helpers = ["ftp"]
 real_server = [{{ address = "10.77.0.11" }}, {{ address = "10.77.0.12" }}]
   [service.helper_options.ftp]
@@ -28,10 +30,15 @@ def service(options: str, name: str = "files", virtual: str = "203.0.113.100", p
     return SERVICE.format(options=options, name=name, virtual=virtual, port=port)
 
 
+def read(toml: str) -> None:
+    """Put a configuration in place."""
+    Scenario(toml, registry_with())
+
+
 def said(toml: str) -> list[str]:
     """Return what is said of a configuration that is refused."""
     with pytest.raises(Exception, match="scenario") as caught:
-        Scenario(toml)
+        read(toml)
     return str(caught.value).splitlines()
 
 
@@ -42,7 +49,7 @@ def test_options_are_all_off_unless_they_are_set() -> None:
 
 
 def test_each_real_server_has_a_range_of_its_own() -> None:
-    Scenario(service(RANGES.format("50000-50099", "50100-50199")))
+    read(service(RANGES.format("50000-50099", "50100-50199")))
     table = '{"passive_ports": {"10.77.0.11": "50000-50099", "FD00::11": "1024-65535"}}'
     assert FtpOptions.model_validate_json(table).passive_ports == {
         ip_address("10.77.0.11"): range(50000, 50100),
@@ -74,7 +81,7 @@ def test_range_of_privileged_ports_is_refused() -> None:
         f"{WHERE}passive_ports: the range of 10.77.0.12 begins with port 1000, below 1024. "
         "Choose higher ports, or lower minimum_port."
     ]
-    Scenario(service("minimum_port = 1000\n" + ranges))
+    read(service("minimum_port = 1000\n" + ranges))
 
 
 def test_name_in_place_of_an_address_is_refused() -> None:
@@ -109,16 +116,16 @@ def test_ranges_of_two_services_at_one_address_may_not_overlap() -> None:
         f"{WHERE}passive_ports: 50050-50059 of 10.77.0.12 overlaps 50000-50099 of 10.77.0.11 "
         'in service "others". Choose others.'
     ]
-    Scenario(one + service(two, virtual="203.0.113.101"))
+    read(one + service(two, virtual="203.0.113.101"))
 
 
 def test_one_real_server_may_have_the_same_range_in_two_services() -> None:
     options = 'passive_ports = { "10.77.0.11" = "50000-50099" }'
-    Scenario(service(options) + service(options, "implicit", port=990))
+    read(service(options) + service(options, "implicit", port=990))
 
 
 def test_range_may_not_include_a_service() -> None:
-    web = '[[service]]\nname = "web"\nprotocol = "tcp"\naddress = "203.0.113.100"\nport = 8080\n'
+    web = service("", "web", port=8080)
     options = 'passive_ports = { "10.77.0.11" = "8000-8099" }'
     assert said(service(options) + web) == [
         f'{WHERE}passive_ports: 8000-8099 of 10.77.0.11 includes 8080, the port of service "web". Choose others.'
@@ -126,7 +133,9 @@ def test_range_may_not_include_a_service() -> None:
 
 
 def test_service_without_the_helper_is_no_concern_of_its() -> None:
-    Scenario('[[service]]\nprotocol = "tcp"\naddress = "203.0.113.100"\nport = 80\nhelpers = []\n')
+    read(
+        '[[service]]\nprotocol = "tcp"\naddress = "203.0.113.100"\nport = 80\nscheduler = "conformance"\nhelpers = []\n'
+    )
 
 
 @pytest.mark.parametrize(
