@@ -18,9 +18,11 @@ import click
 from nat_lb.testing.helper_play import EPOCH
 from tests.bench.fuzz.mutation import Mutator
 from tests.bench.fuzz.seeds import Seeds, find
-from tests.bench.fuzz.talk import Broken, Place, Talk
+from tests.bench.fuzz.talk import Talk
+from tests.bench.fuzz.watch import Broken, Place
 
 MOST_GROWTH = 32 << 20  # octets that the process may grow by in the later nine tenths of a run
+_PROGRESS = 50_000  # inputs
 _TICK = 100  # inputs; each takes a second of the director's time
 
 
@@ -65,6 +67,8 @@ def fuzz(name: str, seeds: Sequence[Seeds], seed: int, numbers: Sequence[int], s
         if done == len(numbers) // 10:
             gc.collect()
             warm = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        if done % _PROGRESS == _PROGRESS - 1:
+            click.echo(f"{name}: {done + 1:,} inputs after {time.monotonic() - start:.0f} s", err=True)
         if done % 64 == 63 and time.monotonic() - start > seconds:
             return done + 1
     growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - warm) * 1024

@@ -1,8 +1,7 @@
 """One conversation through the pipeline, segment by segment, with the troubles of a network, under watch.
 
-The law: whatever is said, no method raises; each end gets one consistent stream from the addresses that it knows; what
-is kept is bounded; and whoever is expected is this connection's client or its real server. `Broken` says what was not
-so.
+The law: each end gets one consistent stream, is told of no octet that it did not send, and gets all of it if it repeats
+what is not acknowledged.
 """
 
 from __future__ import annotations
@@ -10,60 +9,27 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Iterator, Sequence
-from typing import TypeAlias
 
-from nat_lb.checksum import ones_sum
-from nat_lb.config import parse
-from nat_lb.director import Director
 from nat_lb.flow import Direction, Endpoint, FlowKey
-from nat_lb.helper import Helper
 from nat_lb.packet import TCP, UDP, build, pseudo_sum, sealed
 from nat_lb.payload import TcpRewriter
 from nat_lb.segment import ACK, FIN, LAYOUTS, PSH, RST, SYN
 from nat_lb.testing.dialogue import Dialogue
-from nat_lb.testing.helper_play import Faults, deep_size, registry_with
-from nat_lb.testing.installed import toml_table
 from nat_lb.verdict import NotForwarded, Reason
 from tests.bench.fuzz.mutation import Said
-from tests.bench.fuzz.seeds import Seeds
+from tests.bench.fuzz.watch import (
+    Broken,
+    Place,
+    Way,
+    check_kept,
+    check_memory,
+    check_nothing_left,
+    check_way,
+    way,
+    way_of,
+)
 
-MOST_MEMORY = 65536  # octets that one helper's object may take
-_BEYOND = 1 << 16  # octets that a window may hold besides an incomplete message
 _WRAP = 1 << 32
-_TOML = """
-[[service]]
-name = "fuzz"
-protocol = "{helper.protocol}"
-address = "{dialogue.virtual.address}"
-port = {dialogue.virtual.port}
-scheduler = "conformance"
-helpers = ["{helper.name}"]
-real_server = [{{ address = "{dialogue.real.address}", port = {dialogue.real.port} }}]
-[service.helper_options.{helper.name}]
-{options}
-"""
-Way: TypeAlias = tuple[bytes, bytes, bytes]  # source, destination, both ports
-
-
-class Broken(AssertionError):
-    """The law of this module does not hold."""
-
-
-def way(source: Endpoint, destination: Endpoint) -> Way:
-    """Return what the packets from one endpoint to another begin with."""
-    (one, port), (other, to) = source.packed, destination.packed
-    return one, other, port + to
-
-
-class Place:
-    """A director with one service and real server, those of a dialogue, and what its plugins raised."""
-
-    def __init__(self, seeds: Seeds, dialogue: Dialogue) -> None:
-        self.helper = seeds.helper
-        toml = _TOML.format(helper=self.helper, dialogue=dialogue, options=toml_table(seeds.options))
-        registry = registry_with(helpers={self.helper.name: self.helper})
-        self.director = Director(parse(toml, "fuzz.toml"), "fuzz.toml", registry)
-        self.faults = self.director.lifecycle.faults = Faults(self.director.lifecycle.faults)
 
 
 class Talk:
@@ -96,7 +62,9 @@ class Talk:
         self._to_say = list(reversed(said))
         while self._to_say:
             self._say(*self._to_say.pop())
-            self._check()
+            connection = self.lifecycle.connections.flows.get(self.key)
+            if connection is not None:
+                check_kept(self.place, connection)
             if self.rng.random() < 0.3:
                 self._follow()
         if not self.is_udp:
@@ -115,13 +83,10 @@ class Talk:
             connection = self.lifecycle.connections.flows.get(self.key)
             rewriter = connection.rewriter if connection is not None else None
             if isinstance(rewriter, TcpRewriter):
-                image = (
-                    rewriter._streams[direction].map.forward(rewriter._streams[direction].next) - self.first[direction]
-                )
-                if image % _WRAP != len(self.got[direction]):
-                    raise Broken(
-                        f"{len(self.got[direction])} octets of {image} had arrived when {direction.name} closed"
-                    )
+                stream, got = rewriter._streams[direction], len(self.got[direction])
+                image = (stream.map.forward(stream.next) - self.first[direction]) % _WRAP
+                if image != got:
+                    raise Broken(f"{got} octets of {image} had arrived when {direction.name} closed")
 
     def _say(self, direction: Direction, data: bytes) -> None:
         if self.is_udp:
@@ -201,16 +166,11 @@ class Talk:
     def _arrives(self, direction: Direction, packet: bytes) -> None:
         """Compare a packet with what its receiver has, and let it have the rest."""
         layout = LAYOUTS[self.client.address.version]
-        size = len(self.client.address.packed)
-        found = packet[layout.at - 2 * size : layout.at - size], packet[layout.at - size : layout.at]
         seq, ack, words = layout.numbers(packet)
-        if found == (self.ends[direction][1], self.ends[direction][0]):
+        if way_of(packet)[:2] == self.ends[direction][1::-1]:
             self._acknowledged(direction, ack)
             return
-        if (*found, packet[layout.at : layout.at + 4]) != self.arrive[direction]:
-            raise Broken(f"a packet for {found[1].hex()} came of one of {direction.name}")
-        if not layout.is_sound(packet):
-            raise Broken("a packet has a wrong checksum")
+        check_way(packet, self.arrive[direction], TCP)
         if words & ACK and not words & (SYN | RST):
             self._acknowledged(Direction(1 - direction), ack)
         text = packet[layout.at + (words >> 12) * 4 :]
@@ -238,7 +198,7 @@ class Talk:
         body = ports + struct.pack("!HH", 8 + len(data), 0) + data
         body = sealed(body, 6, pseudo_sum(source, destination, UDP, len(body)))
         for packet in self._process(build(source, destination, UDP, body)):
-            self._came(packet, self.arrive[direction], UDP)
+            check_way(packet, self.arrive[direction], UDP)
 
     def _process(self, packet: bytes) -> Sequence[bytes]:
         verdict = self.place.director.pipeline.process(packet, self.now)
@@ -250,37 +210,6 @@ class Talk:
                 raise Broken("a packet was dropped for a fault")
             return verdict.packets
         return (bytes(verdict),)
-
-    def _came(self, packet: bytes, wanted: Way, protocol: int) -> None:
-        at = LAYOUTS[self.client.address.version].at
-        size = len(self.client.address.packed)
-        found = packet[at - 2 * size : at - size], packet[at - size : at], packet[at : at + 4]
-        if found != wanted:
-            raise Broken(f"a packet went {found}, expected {wanted}")
-        addresses = ones_sum(packet[at - 2 * size : at])
-        if protocol == UDP and (addresses + UDP + len(packet) - at + ones_sum(packet[at:])) % 0xFFFF:
-            raise Broken("a datagram has a wrong checksum")
-
-    def _check(self) -> None:
-        """Check who is expected and what is kept."""
-        connection = self.lifecycle.connections.flows.get(self.key)
-        if connection is None:
-            return
-        helper, expected = self.place.helper, self.lifecycle.expectations.of(connection)
-        if len(expected) > helper.most_expectations:
-            raise Broken(f"{len(expected)} expectations, {helper.most_expectations} are allowed")
-        for one in expected:
-            addresses = (
-                one.real and one.real.address,
-                one.client and one.client.address,
-                one.public and one.public.address,
-            )
-            allowed = self.dialogue.real.address, self.client.address, self.dialogue.virtual.address
-            if any(found not in (None, right) for found, right in zip(addresses, allowed, strict=True)):
-                raise Broken(f"expected: {addresses} of {allowed}")
-        rewriter = connection.rewriter
-        if isinstance(rewriter, TcpRewriter):
-            _check_streams(rewriter, helper)
 
     def _follow(self) -> None:
         """Open what is expected, as the client or the real server would, and see where it leads."""
@@ -306,34 +235,16 @@ class Talk:
         if isinstance(verdict, NotForwarded):
             return  # the flow may be taken by a connection that stands already
         if wanted is not None:
-            self._came(bytes(verdict), wanted, protocol)
-            return
-        at = LAYOUTS[self.client.address.version].at
-        size = len(source)
-        virtual = self.dialogue.virtual.address.packed
-        if (verdict[at - 2 * size : at - size], verdict[at - size : at]) != (virtual, self.client.address.packed):
+            check_way(bytes(verdict), wanted, protocol)
+        elif way_of(bytes(verdict))[:2] != (self.dialogue.virtual.address.packed, self.client.address.packed):
             raise Broken(f"the real server's own connection came as {bytes(verdict).hex()}")
 
     def _end(self) -> None:
         """Close everything and see that nothing is left."""
         connections = self.lifecycle.connections
-        helper = getattr(getattr(connections.flows.get(self.key), "rewriter", None), "_helper", None)
-        if helper is not None and self.rng.random() < 0.01 and deep_size(helper) > MOST_MEMORY:
-            raise Broken(f"the helper's object takes {deep_size(helper)} octets")
+        if self.rng.random() < 0.01:
+            check_memory(connections.flows.get(self.key))
         for connection in list(connections):
             if connections.holds(connection):
                 self.lifecycle.close(connection, "fuzz", self.now)
-        left = (
-            len(connections.flows),
-            len(self.lifecycle.expectations),
-            len(self.lifecycle.expectations.public._standing),
-        )
-        if any(left):
-            raise Broken(f"connections, expectations and public endpoints left: {left}")
-
-
-def _check_streams(rewriter: TcpRewriter, helper: type[Helper]) -> None:
-    for stream in rewriter._streams:
-        held = len(stream.tail), len(stream.vouched[1]) if stream.vouched else 0
-        if max(held) > helper.longest_message + _BEYOND:
-            raise Broken(f"{held} octets of incomplete messages are kept")
+        check_nothing_left(self.lifecycle)

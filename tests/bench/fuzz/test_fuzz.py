@@ -17,7 +17,7 @@ from nat_lb.testing.packets import endpoint
 from tests.bench.fuzz.__main__ import fuzz
 from tests.bench.fuzz.mutation import LONGEST, Mutator
 from tests.bench.fuzz.seeds import Seeds, find
-from tests.bench.fuzz.talk import Broken
+from tests.bench.fuzz.watch import Broken
 
 FOUND = find()
 RANDOM = random.SystemRandom().getrandbits(31)  # what fails says which it was
