@@ -1,7 +1,7 @@
-"""`make bench`: measures nat-lb and prints the ratios; `ARGS=--write` puts them into docs/explanation/performance.md.
+"""`make bench`: measures nat-lb and prints ratios; `ARGS=--write` puts table and picture into docs/explanation.
 
-The law: each part runs in a process of its own, so that no part pays for another's memory; nothing leaves network
-namespaces that the bench itself made.
+The law: each part runs in a process of its own, so that no part pays for another's memory. Nothing leaves network
+namespaces that the bench itself made, but the size of the kernel's table of connections, which is put back.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import click
 from rich.console import Console
 
 from nat_lb.testing.lab import Lab
-from tests.bench import collector, packet, queue, routes, table
-from tests.bench.page import rewritten, rich_table
+from tests.bench import collector, flood, forward, packet, queue, routes, table
+from tests.bench.page import conditions, rewritten, rich_table
+from tests.bench.picture import drawn
 from tests.bench.sample import FULL, TINY, Row, Scale
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/explanation/performance.md"
+PICTURE = PAGE.with_suffix(".svg")
 SCALES = {"full": FULL, "tiny": TINY}
 _TIMEOUT = 900.0
 Run = Callable[[Sequence[str]], str]
@@ -37,6 +39,8 @@ def _in_a_namespace(command: Sequence[str]) -> str:
 
 
 PARTS: dict[str, tuple[Callable[[Scale], list[Row]], Run]] = {
+    "forward": (forward.measure, _here),
+    "flood": (flood.measure, _here),
     "queue": (queue.measure, _in_a_namespace),
     "routes": (routes.measure, _here),
     "packet": (packet.measure, _here),
@@ -74,6 +78,7 @@ def main(parts: Sequence[str], write: bool, scale: str, as_json: bool) -> None:
     console.print(rich_table(rows))
     if write:
         PAGE.write_text(rewritten(PAGE.read_text(), rows, SCALES[scale]))
+        PICTURE.write_text(drawn(rows, conditions(SCALES[scale])))
 
 
 if __name__ == "__main__":

@@ -37,11 +37,17 @@ def rewritten(page: str, rows: Sequence[Row], scale: Scale) -> str:
     return re.sub(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", lambda _: text, page, count=1, flags=re.DOTALL)
 
 
-def _markdown(rows: Sequence[Row], scale: Scale) -> Iterator[str]:
-    yield (
+def conditions(scale: Scale) -> str:
+    """Return when and on what these results were measured, and how often."""
+    return (
         f"{datetime.now(UTC):%Y-%m-%d}, Linux {platform.release()} {platform.machine()}, {os.cpu_count()} processors, "
-        f"{platform.python_implementation()} {platform.python_version()}; medians of {scale.turns} turns."
+        f"{platform.python_implementation()} {platform.python_version()}; medians of {scale.turns} turns, "
+        f"{scale.loads} of load generators."
     )
+
+
+def _markdown(rows: Sequence[Row], scale: Scale) -> Iterator[str]:
+    yield conditions(scale)
     yield ""
     for section, group in groupby(rows, lambda row: row.section):
         yield from (f"### {section}", "", f"| {' | '.join(_HEADINGS)} |")
@@ -50,7 +56,7 @@ def _markdown(rows: Sequence[Row], scale: Scale) -> Iterator[str]:
         yield ""
 
 
-_HEADINGS = ("Measure", "nat-lb", "Compared with", "There", "Ratio", "Aim")
+_HEADINGS = ("Measure", "Here", "Compared with", "There", "Ratio", "Aim")
 _LEFT = ("Measure", "Compared with")
 
 
@@ -61,4 +67,5 @@ def _cells(row: Row) -> list[str]:
 
 
 def _number(value: float, unit: str) -> str:
-    return f"{value:,.0f} {unit}" if value >= 100 else f"{value:.2g} {unit}" if value < 1 else f"{value:.1f} {unit}"
+    size = abs(value)
+    return f"{value:,.0f} {unit}" if size >= 100 else f"{value:.2g} {unit}" if size < 1 else f"{value:.1f} {unit}"

@@ -15,10 +15,8 @@ from typing import NamedTuple
 
 from nat_lb.testing.lab import Lab, LabError
 from nat_lb.testing.servers import Nginx
-from nat_lb_ebpf import EbpfPath, Sizes
-from nat_lb_ebpf.plugin import pins_of_this_namespace
 from tests.bench.bed import KERNEL, PLAIN, SLOW, TC, XDP
-from tests.bench.cables import inside
+from tests.bench.processor import Meter
 from tests.bench.sample import Row, Samples, Scale, take
 
 SECTION = "End to end"
@@ -92,8 +90,7 @@ def measure(scale: Scale) -> list[Row]:
             loads = {name: _Load(load, *lab, scale.seconds) for name, lab in labs.items()}
             samples = take(loads, scale.loads)
             rows += _rows(what, unit, samples, scale)
-            if load is _one_by_one:
-                rows += _added(loads)
+            rows += _latencies(loads) if load is _one_by_one else _processor(loads, what.format(scale.bulk_megabytes))
         return rows
 
 
@@ -107,31 +104,48 @@ def _rows(what: str, unit: str, samples: Samples, scale: Scale) -> Iterator[Row]
 
 
 class _Load:
-    """One way under one load; keeps the latencies of every sample but the first, which warms up."""
+    """One way under one load; keeps what else was measured of every sample but the first, which warms up."""
 
     def __init__(self, load: Callable[[str, Lab, int], tuple[float, Figures]], lab: Lab, at: str, seconds: int) -> None:
         self._load, self._lab, self._at, self._seconds = load, lab, at, seconds
-        self._figures: list[Figures] = []
+        self._measured: list[tuple[Figures, float]] = []
 
     def __call__(self) -> float:
-        value, figures = self._load(self._at, self._lab, self._seconds)
-        self._figures.append(figures)
+        with Meter(self._lab.hosts) as meter:
+            value, figures = self._load(self._at, self._lab, self._seconds)
+        self._measured.append((figures, meter.seconds / (value * self._seconds)))
         return value
 
     def latency(self, of: Callable[[Figures], float]) -> list[float]:
         """Return one of the latencies of each turn, seconds."""
-        return [of(figures) for figures in self._figures[1:]]
+        return [of(figures) for figures, _ in self._measured[1:]]
+
+    def processor(self) -> list[float]:
+        """Return the processor time for a request, or for an octet, of each turn, seconds."""
+        return [each for _, each in self._measured[1:]]
 
 
-def _added(loads: dict[str, _Load]) -> Iterator[Row]:
+def _latencies(loads: dict[str, _Load]) -> Iterator[Row]:
     """Return what each way adds to a request's time, against plain forwarding."""
     for what, of in (("median", lambda figures: figures.p50), ("slowest 1 %", lambda figures: figures.p99)):
         samples = Samples({name: load.latency(of) for name, load in loads.items()})
-        base = samples.difference(KERNEL, PLAIN) * 1e6
-        for name in _ROUTES:
-            if name not in (KERNEL, PLAIN):
-                added = samples.difference(name, PLAIN) * 1e6
-                yield Row(f"{SECTION}: latency added to a request, {what}", name, added, "µs", KERNEL, base)
+        yield from _added(f"{SECTION}: latency added to a request, {what}", samples, KERNEL)
+
+
+def _processor(loads: dict[str, _Load], what: str) -> Iterator[Row]:
+    """Return the processor time that each way adds, of all programs together, against plain forwarding."""
+    samples = Samples({name: load.processor() for name, load in loads.items()})
+    each = "MB" if "MB" in what else "request"
+    yield from _added(
+        f"{SECTION}: processor time added to a {each}, {what}", samples, HAPROXY, 1 << 20 if each == "MB" else 1
+    )
+
+
+def _added(section: str, samples: Samples, against: str, times: int = 1) -> Iterator[Row]:
+    base = samples.difference(against, PLAIN) * 1e6 * times
+    for name in _ROUTES:
+        if name not in (against, PLAIN):
+            yield Row(section, name, samples.difference(name, PLAIN) * 1e6 * times, "µs", against, base)
 
 
 @contextlib.contextmanager
@@ -201,19 +215,12 @@ def _tc(scale: Scale) -> Iterator[Way]:
 def _xdp(scale: Scale) -> Iterator[Way]:
     """XDP on a cable of this kind takes finished checksums only, and gives frames only to who takes them one by one."""
     with _lab(scale, offload=False) as lab:
-        lab.start_director(f'[director]\ndatapath = "ebpf"\n{_TOML}')
+        lab.start_director(f'[director]\ndatapath = "ebpf"\nxdp = ["outside", "inside"]\n{_TOML}')
         for device in ("outside", "inside"):
             lab.director.run(["ethtool", "--offload", device, "gro", "on"], check=True)
             port = ["ethtool", "--offload", f"{device}-director"[:15], "gro", "on"]
             lab.client.run(["nsenter", f"--net=/run/netns/{lab.name}-switch", "--", *port], check=True)
-        with inside(lab.director):
-            path = EbpfPath(Sizes(), pins_of_this_namespace())
-            for device in ("outside", "inside"):
-                path.devices.attach_xdp(device)
-        try:
-            yield lab, lab.vip
-        finally:
-            path.close()
+        yield lab, lab.vip
 
 
 _ROUTES = {

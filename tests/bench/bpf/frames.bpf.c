@@ -41,8 +41,9 @@ struct order {
 	__u32 first_client; /* in the host's order, as the numbers below */
 	__u32 reply;        /* the client is the destination */
 	__u32 first, count; /* connections */
-	__u32 at_random;
-	__u32 next;
+	__u32 at_random;    /* picked so, or in turn */
+	__u32 burst;        /* so many packets of one, side by side */
+	__u32 next, left;
 };
 
 struct {
@@ -95,6 +96,17 @@ static __always_inline __u16 folded(__u32 sum)
 	return ~sum;
 }
 
+/* Return the number of the connection that the next packet is of. */
+static __always_inline __u32 pick(struct order *order)
+{
+	if (!order->left) {
+		order->next = order->at_random ? bpf_get_prandom_u32() : order->next + 1;
+		order->left = order->burst;
+	}
+	order->left--;
+	return order->first + order->next % (order->count ?: 1);
+}
+
 /* Write the next packet's headers. */
 static __always_inline int make(void *data, void *end)
 {
@@ -106,7 +118,7 @@ static __always_inline int make(void *data, void *end)
 
 	if (!order || data + HEADERS > end)
 		return -1;
-	number = order->first + (order->at_random ? bpf_get_prandom_u32() : order->next++) % (order->count ?: 1);
+	number = pick(order);
 	client = bpf_htonl(order->first_client + number / PORTS_A_CLIENT);
 	port = bpf_htons(FIRST_PORT + number % PORTS_A_CLIENT);
 	__builtin_memcpy(data, order->template, HEADERS);
