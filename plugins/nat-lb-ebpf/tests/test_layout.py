@@ -17,7 +17,7 @@ STRUCTURES = {
     "bucket": layout.Bucket, "connection": layout.Connection, "binding": layout.Binding, "server": layout.Server,
     "traffic": layout.Traffic, "service_key": layout.ServiceKey, "service": layout.Service, "tracker": layout.Tracker,
     "plan": layout.Plan, "settings": layout.Settings, "allocator": layout.Allocator, "event": layout.Event,
-    "control": layout.Control,
+    "control": layout.Control, "trunk": layout.Trunk,
 }  # fmt: skip
 ENUMS = (
     layout.Flag, layout.PlanKind, layout.PlanFlag, layout.EventKind, layout.CloseReason, layout.Counter,

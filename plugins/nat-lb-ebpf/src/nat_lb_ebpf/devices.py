@@ -11,16 +11,20 @@ import errno
 import fcntl
 import socket
 import struct
+from collections.abc import Iterator
+from pathlib import Path
 
 from nat_lb_ebpf import libbpf
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.kernel import Kernel
+from nat_lb_ebpf.layout import Trunk
 from nat_lb_ebpf.libbpf import TcHook, TcOptions
 
 _INGRESS, _REPLACE = 1, 1
 _SIOCGIFHWADDR, _ETHERNET = 0x8927, 1
 _HANDLE, _PRIORITY = 0x6E61, 0x6E6C  # "na", "nl": ours among a device's filters
 XDP_PROGRAM = "nat_lb_xdp"
+VLAN_CONFIG = Path("/proc/thread-self/net/vlan/config")  # of this network namespace; not there without VLANs
 _DRIVER, _GENERIC = 4, 2  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
 
 
@@ -93,6 +97,35 @@ class Devices:
     def allow_xdp(self, index: int) -> None:
         """Let frames leave by a device, given by its index, whose driver takes them."""
         self._kernel.maps["devices"].put(_word(index), _word(index))
+
+    def learn_vlans(self, config: Path = VLAN_CONFIG) -> None:
+        """Tell the XDP program which tags lead to which VLAN device, as the kernel has them now.
+
+        TC needs none of it: it runs on the VLAN devices themselves. A driver that takes tags off by itself must be told
+        not to (`ethtool -K DEVICE rxvlan off`) where XDP is to see VLANs.
+        """
+        trunks = {_index(name): trunk for name, trunk in trunks_of(config)}
+        for kind in ("vlans", "trunks"):
+            for key in list(self._kernel.maps[kind]):
+                self._kernel.maps[kind].delete(key)
+        for index, trunk in trunks.items():
+            self._kernel.maps["vlans"].put(bytes(trunk), _word(index))
+            self._kernel.maps["trunks"].put(_word(index), bytes(trunk))
+        self._kernel.maps["vlan_count"].put(bytes(4), _word(len(trunks)))
+
+
+def trunks_of(config: Path) -> Iterator[tuple[str, Trunk]]:
+    """Yield every VLAN device of one or two tags with its carrier and tags, from the kernel's list of VLANs."""
+    lines = config.read_text().splitlines()[2:] if config.exists() else []
+    rows = [[word.strip() for word in line.split("|")] for line in lines]
+    parents = {name: (int(tag), below) for name, tag, below in rows}
+    for name in parents:
+        tags, below = [], name
+        while below in parents:
+            tag, below = parents[below]
+            tags.insert(0, tag)
+        if len(tags) <= 2:
+            yield name, Trunk(_index(below), tags[0], tags[1] if len(tags) == 2 else 0)
 
 
 def _word(number: int) -> bytes:

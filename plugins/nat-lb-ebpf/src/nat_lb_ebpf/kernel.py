@@ -22,7 +22,7 @@ _SHARED = (
     "flows", "connections", "bindings", "servers", "services", "service_numbers", "trackers", "plans",
     "slots", "settings", "allocator", "freed", "embryos", "traffic", "counters", "events",
 )  # fmt: skip
-_OWN = {"control": ("tickers", "requests"), "xdp": ("devices",)}
+_OWN = {"control": ("tickers", "requests"), "xdp": ("devices", "vlans", "trunks", "vlan_count")}
 
 
 @dataclass(frozen=True)

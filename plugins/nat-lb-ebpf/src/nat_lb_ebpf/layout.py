@@ -9,7 +9,7 @@ from __future__ import annotations
 import ctypes as c
 from enum import IntEnum, IntFlag
 
-LAYOUT = 2
+LAYOUT = 3
 
 STATES, EVENTS, DIRECTIONS = 16, 8, 2
 NS = 1_000_000_000  # a second
@@ -278,6 +278,15 @@ class Event(c.Structure):
         ("client_port", c.c_uint8 * 2),
         ("family", c.c_uint16),
     )
+
+
+class Trunk(c.Structure):
+    """A VLAN's device as tags on another, its carrier; 0 where there is none."""
+
+    carrier: int
+    outer: int
+    inner: int
+    _fields_ = (("carrier", c.c_uint32), ("outer", c.c_uint16), ("inner", c.c_uint16))
 
 
 class Counter(IntEnum):

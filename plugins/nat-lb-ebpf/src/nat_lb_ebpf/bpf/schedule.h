@@ -211,17 +211,35 @@ __noinline __u32 choose(__u32 number, const struct flow_key *key, __u32 family)
 	return search.chosen;
 }
 
-static __always_inline struct service *find_service(const struct flow_key *key, __u32 family)
+/* Return the number, and one, of the service that a flow is for, 0 if there is none. */
+__noinline __u32 service_number(const struct flow_key *key, __u32 family)
 {
-	struct service_key wanted = { .protocol = key->protocol, .port = key->destination_port, .family = family };
+	struct service_key wanted = {};
 	__u32 *number;
 
+	if (!key)
+		return 0;
+	wanted.protocol = key->protocol;
+	wanted.port = key->destination_port;
+	wanted.family = family;
 	if (family == INET)
 		wanted.address[0] = key->v4.destination;
 	else
 		__builtin_memcpy(wanted.address, key->v6.destination, sizeof(wanted.address));
 	number = bpf_map_lookup_elem(&service_numbers, &wanted);
-	return number ? bpf_map_lookup_elem(&services, number) : NULL;
+	return number ? *number + 1 : 0;
+}
+
+/* Find the service that a flow is for, if new connections of it are opened here. */
+static __always_inline struct service *planned_service(const struct flow_key *key, __u32 family)
+{
+	__u32 number = service_number(key, family);
+	struct service *service;
+
+	if (!number--)
+		return NULL;
+	service = bpf_map_lookup_elem(&services, &number);
+	return service && service->plan ? service : NULL;
 }
 
 /* The flow that answers: the real server's endpoint in the place of the virtual one. */
@@ -246,23 +264,29 @@ static __always_inline bool refuse(int error)
 	return false;
 }
 
+static __noinline int tell_opened(__u32 index)
+{
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	struct change change = { .kind = OPENED, .index = index };
+
+	return connection ? tell(connection, &change) : 0;
+}
+
 /* Open a connection for a packet that belongs to none, if its service has a plan; false leaves it to Python. */
 __noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
 {
 	struct opening opening = { .family = family };
-	struct change change = { .kind = OPENED };
 	struct service *service;
 	struct tracker *tracker;
 	struct binding *binding;
-	struct connection *connection;
 	struct flow_key reply;
 	__u32 event, server;
 	int error;
 
 	if (!key)
 		return false;
-	service = find_service(key, family);
-	if (!service || !service->plan)
+	service = planned_service(key, family);
+	if (!service)
 		return false;
 	tracker = bpf_map_lookup_elem(&trackers, &service->tracker);
 	if (!tracker)
@@ -283,10 +307,7 @@ __noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
 	if (error)
 		return refuse(error);
 	increment(NEW_CONNECTIONS);
-	connection = bpf_map_lookup_elem(&connections, &opening.index);
-	change.index = opening.index;
-	if (connection)
-		tell(connection, &change);
+	tell_opened(opening.index);
 	enter_embryo(opening.index, opening.generation);
 	return true;
 }
@@ -294,7 +315,6 @@ __noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
 /* Close a connection whose client opens another from the same port, if that one can be opened here too. */
 static __always_inline bool close_for_another(const struct flow_key *key, __u32 family, const struct match *match)
 {
-	struct service *service = find_service(key, family);
-
-	return service && service->plan && close_connection(match->index, match->connection->generation, REUSED);
+	return planned_service(key, family) &&
+	       close_connection(match->index, match->connection->generation, REUSED);
 }

@@ -166,6 +166,12 @@ struct event {
 	__u16 family;
 };
 
+/* A VLAN's device as tags on another one, the outer first; 0 where there is none. In host order. */
+struct trunk {
+	__u32 carrier;
+	__u16 outer, inner;
+};
+
 /* What became of packets: counted, so that `status` can say why the slow path has work. */
 enum counter {
 	NEW_CONNECTIONS,
