@@ -18,10 +18,7 @@ pytestmark = pytest.mark.live
 HEAD = "VLAN Dev name    | VLAN ID\nName-Type: VLAN_NAME_TYPE_RAW_PLUS_VID_NO_PAD\n"
 # What test runs come in by is the loopback; what goes to real servers leaves by "inside".
 SINGLE = HEAD + "outside        | 10  | lo\ninside         | 20  | lo\n"
-DOUBLE = (
-    HEAD
-    + "outside        | 10  | pub\npub            | 100  | lo\ninside         | 20  | prv\nprv            | 100  | lo\n"
-)
+DOUBLE = HEAD + "outside | 10 | pub\npub | 100 | lo\ninside | 20 | prv\nprv | 100 | lo\n"
 LOOPBACK = 1
 
 

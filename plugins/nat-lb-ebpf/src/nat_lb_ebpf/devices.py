@@ -63,6 +63,7 @@ class Devices:
         libbpf.call(f"{device}: making a clsact qdisc", "bpf_tc_hook_create", c.byref(hook), fine=(errno.EEXIST,))
         options = _filter(prog_fd=self._kernel.tc.fd, flags=_REPLACE)
         libbpf.call(f"{device}: attaching to TC", "bpf_tc_attach", c.byref(hook), c.byref(options))
+        self.learn_vlans()  # this may be one
 
     @staticmethod
     def detach_tc(device: str) -> None:
@@ -86,6 +87,7 @@ class Devices:
         fd = self._kernel.xdp.fd
         libbpf.call(f"{device}: attaching to XDP", "bpf_xdp_attach", index, fd, c.c_uint32(flags), None)
         self.allow_xdp(index)
+        self.learn_vlans()
 
     @staticmethod
     def detach_xdp(device: str, *, generic: bool = False) -> None:
@@ -120,7 +122,8 @@ def trunks_of(config: Path) -> Iterator[tuple[str, Trunk]]:
     rows = [[word.strip() for word in line.split("|")] for line in lines]
     parents = {name: (int(tag), below) for name, tag, below in rows}
     for name in parents:
-        tags, below = [], name
+        tags: list[int] = []
+        below = name
         while below in parents:
             tag, below = parents[below]
             tags.insert(0, tag)
