@@ -2,7 +2,8 @@
 
 Usage: pptp_pac.py NAME PORT FIRST_CALL_ID
 
-Its calls answer `NAME/ID got TEXT` and never speak first. When one is cleared it says one thing more, too late.
+Its calls answer `NAME/ID got TEXT` and never speak first. One that was cleared says one thing more, too late: when the
+next packet of another call comes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ class Concentrator:
         self.name = name
         self.next = first
         self.calls: dict[int, Call] = {}
+        self.cleared: dict[int, Call] = {}
         self.raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, GRE)
         self.listener = socket.create_server(("", port))
         self.wanted = selectors.DefaultSelector()
@@ -76,12 +78,15 @@ class Concentrator:
     def clear(self, control: socket.socket, peer: int) -> None:
         [number] = [n for n, call in self.calls.items() if (call.control, call.peer) == (control, peer)]
         say(control, DISCONNECTED, struct.pack("!HBBHH128s", number, 4, 0, 0, 0, b""))
-        self.send(self.calls.pop(number), f"{self.name}/{number} too late".encode())
+        self.cleared[number] = self.calls.pop(number)
 
     def packet(self, raw: socket.socket) -> None:
         packet = raw.recv(65535)
         gre = packet[(packet[0] & 15) * 4 :]
         flags, version, _, length, number = struct.unpack_from("!BBHHH", gre)
+        while self.cleared:
+            late, cleared = self.cleared.popitem()
+            self.send(cleared, f"{self.name}/{late} too late".encode())
         call, at = self.calls.get(number), 8 + (4 if flags & 0x10 else 0) + (4 if version & 0x80 else 0)
         if call is not None and length:
             text = gre[at : at + length].removeprefix(HEADER)
