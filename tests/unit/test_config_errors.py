@@ -29,7 +29,7 @@ address = "172.16.0.2"
 TWO_SERVERS = SERVER + SERVER.replace("172.16.0.2", "172.16.0.3")
 NOT_AN_ADDRESS = "address must be an IPv4 or IPv6 address, found"
 EVERY_DIRECTOR_KEY = (
-    "datapath, queue, control, other_ports, max_connections, orphan_replies, sloppy_tcp, log_connections"
+    "datapath, xdp, queue, control, other_ports, max_connections, orphan_replies, sloppy_tcp, log_connections"
 )
 EVERY_SERVICE_KEY = (
     "protocol, address, port, name, scheduler, scheduler_options, fallback_scheduler, "
