@@ -42,7 +42,8 @@ clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 
 # Core, every plugin and every helper, editable, in one resolution: each is found here and not on an index.
-$(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(DISTS))
+# What is compiled for the kernel is compiled again when its sources change.
+$(STAMP): pyproject.toml $(addsuffix /pyproject.toml,$(DISTS)) $(wildcard plugins/*/src/*/bpf/*.[ch])
 	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --editable '.[dev]' $(foreach dist,$(DISTS),--editable $(dist))
 	touch $@

@@ -39,7 +39,7 @@ class Sizes:
     @property
     def buckets(self) -> int:
         """Buckets of eight flows each: a power of two, and twice as many places as there can be flows, or more."""
-        return 1 << (max(1, self.connections // 2) - 1).bit_length()
+        return 1 << ((self.connections + 1) // 2 - 1).bit_length()
 
     @property
     def embryos(self) -> int:

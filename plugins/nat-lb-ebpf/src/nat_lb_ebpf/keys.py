@@ -1,4 +1,4 @@
-"""Flow keys: the core's octets to the kernel's and back.
+"""Flow keys: the core's octets to the kernel's.
 
 The law: the core writes protocol, addresses, ports; the kernel's table has the protocol in a word of its own and the
 ports before the addresses, so that IPv4's key is the beginning of a structure that fits both families.
@@ -12,7 +12,6 @@ from typing import NamedTuple
 from nat_lb.api import Endpoint
 
 FAMILY_OF_LENGTH = {13: socket.AF_INET, 37: socket.AF_INET6}
-_PROTOCOL_AND_PORTS = 8  # octets of the kernel's key before the addresses
 
 
 class Key(NamedTuple):
@@ -26,11 +25,6 @@ def to_kernel(key: bytes) -> Key:
     """Translate a core's flow key of 13 or 37 octets; raises KeyError for another length."""
     family, ports = FAMILY_OF_LENGTH[len(key)], len(key) - 4
     return Key(family, bytes((key[0], 0, 0, 0)) + key[ports:] + key[1:ports])
-
-
-def from_kernel(key: Key) -> bytes:
-    """Translate back."""
-    return key.octets[:1] + key.octets[_PROTOCOL_AND_PORTS:] + key.octets[4:_PROTOCOL_AND_PORTS]
 
 
 def flow(protocol: int, source: tuple[bytes, bytes], destination: tuple[bytes, bytes]) -> bytes:
