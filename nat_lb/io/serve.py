@@ -31,7 +31,7 @@ log = logging.getLogger("nat_lb")
 COLLECTOR = (10_000, 2, 1_000_000)
 """The garbage collector's thresholds: it looks at young objects only, few at a time, so that no packet waits long."""
 
-AT_START = ("datapath", "queue", "control")
+AT_START = ("datapath", "xdp", "queue", "control")
 """Keys of [director] that a reload does not change."""
 
 
