@@ -76,7 +76,7 @@ class Ftp(Helper):
             return False
         if direction is _FROM_CLIENT:
             return self._commands.sent_plain(octets)
-        return self._replies.between and self._commands.answered_plainly(octets)
+        return not self._replies.block and self._commands.answered_plainly(octets)
 
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Expect what a command or reply announces; only replies are edited."""

@@ -119,11 +119,6 @@ class Replies:
         found = _REPLY.match(line, telnet_length(line))
         return found[1].decode("ascii") if found and self.block and found[2] != b"-" else ""
 
-    @property
-    def between(self) -> bool:
-        """Whether the next line begins a reply."""
-        return not self.block
-
     def may_end(self, tail: bytes, code: str) -> bool:
         """Whether the beginning of a line, `tail`, can become the end of a reply with this code."""
         text = tail[telnet_length(tail) :]
