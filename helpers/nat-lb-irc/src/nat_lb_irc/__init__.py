@@ -111,7 +111,7 @@ class Irc(Helper):
 
     def ignores(self, octets: bytes, direction: Direction) -> bool:
         """Ignore lines without CTCP, unless they may be about encryption."""
-        if _CTCP in octets or not octets.endswith(b"\n"):
+        if _CTCP in octets or octets[-1:] != b"\n":
             return False
         if direction is _FROM_CLIENT:
             return b"STARTTLS" not in octets.upper()
