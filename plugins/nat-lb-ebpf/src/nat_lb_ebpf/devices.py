@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from nat_lb_ebpf import libbpf
+from nat_lb_ebpf import libbpf, tcx
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.kernel import Kernel
 from nat_lb_ebpf.layout import Trunk
@@ -23,7 +23,7 @@ from nat_lb_ebpf.libbpf import TcHook, TcOptions
 _INGRESS, _REPLACE = 1, 1
 _SIOCGIFHWADDR, _ETHERNET = 0x8927, 1
 _HANDLE, _PRIORITY = 0x6E61, 0x6E6C  # "na", "nl": ours among a device's filters
-XDP_PROGRAM = "nat_lb_xdp"
+TC_PROGRAM, XDP_PROGRAM = "nat_lb_tc", "nat_lb_xdp"
 VLAN_CONFIG = Path("/proc/thread-self/net/vlan/config")  # of this network namespace; not there without VLANs
 _DRIVER, _GENERIC = 4, 2  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
 
@@ -59,18 +59,19 @@ class Devices:
 
     def attach_tc(self, device: str) -> None:
         """Run the TC program on what comes in by a device of Ethernet frames; packets on their way are not lost."""
-        hook = _hook(device)
-        libbpf.call(f"{device}: making a clsact qdisc", "bpf_tc_hook_create", c.byref(hook), fine=(errno.EEXIST,))
-        options = _filter(prog_fd=self._kernel.tc.fd, flags=_REPLACE)
-        libbpf.call(f"{device}: attaching to TC", "bpf_tc_attach", c.byref(hook), c.byref(options))
+        if tcx.attach(_index(device), self._kernel.tc):
+            _remove_filter(device)  # of an earlier kernel's or version's
+        else:
+            hook, options = _hook(device), _filter(prog_fd=self._kernel.tc.fd, flags=_REPLACE)
+            libbpf.call(f"{device}: making a clsact qdisc", "bpf_tc_hook_create", c.byref(hook), fine=(errno.EEXIST,))
+            libbpf.call(f"{device}: attaching to TC", "bpf_tc_attach", c.byref(hook), c.byref(options))
         self.learn_vlans()  # this may be one
 
     @staticmethod
     def detach_tc(device: str) -> None:
         """Take the TC program off a device; it is no fault if it is not there."""
-        hook, options = _hook(device), _filter()
-        gone = (errno.ENOENT, errno.EINVAL, errno.ENODEV)
-        libbpf.call(f"{device}: detaching from TC", "bpf_tc_detach", c.byref(hook), c.byref(options), fine=gone)
+        tcx.detach(_index(device), TC_PROGRAM)
+        _remove_filter(device)
 
     def attach_xdp(self, device: str, *, generic: bool = False) -> None:
         """Run the XDP program on what comes in by a device, and let frames leave by it.
@@ -146,6 +147,12 @@ def _index(device: str) -> int:
 
 def _hook(device: str) -> TcHook:
     return TcHook(sz=c.sizeof(TcHook), ifindex=_index(device), attach_point=_INGRESS)
+
+
+def _remove_filter(device: str) -> None:
+    hook, options = _hook(device), _filter()
+    gone = (errno.ENOENT, errno.EINVAL, errno.ENODEV)
+    libbpf.call(f"{device}: detaching from TC", "bpf_tc_detach", c.byref(hook), c.byref(options), fine=gone)
 
 
 def _filter(**fields: int) -> TcOptions:
