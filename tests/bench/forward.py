@@ -91,11 +91,11 @@ def _new_connections(bed: Bed, scale: Scale) -> list[Row]:
 def _packet_rows(rates: dict[int, Samples], scale: Scale, most: int) -> Iterator[Row]:
     for count, samples in rates.items():
         base = KERNEL if count <= most else PLAIN
-        for name in (PLAIN, TC, XDP):
-            aim = _AIMS.get(name, "") if base == KERNEL else ""
-            yield samples.row(PACKETS, f"{name}, {count:,} connections", "packets/s", name, base, aim)
+        for name in (PLAIN, SLOW, TC, XDP):
+            if name in samples:
+                aim = _AIMS.get(name, "") if base == KERNEL else ""
+                yield samples.row(PACKETS, f"{name}, {count:,} connections", "packets/s", name, base, aim)
     first = rates[scale.connections[0]]
-    yield first.row(PACKETS, f"{SLOW}, {scale.connections[0]:,} connections", "packets/s", SLOW, KERNEL)
     for name in (PLAIN, TC, XDP):
         own, other = (first.difference(each, BARE, lambda rate: 1e9 / rate) for each in (name, KERNEL))
         yield Row(PACKETS, f"{name}: the director's processor time a packet", own, "ns", KERNEL, other, own / other)

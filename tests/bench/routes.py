@@ -152,8 +152,9 @@ def _added(section: str, samples: Samples, against: str, times: int = 1) -> Iter
 def _lab(scale: Scale, *, offload: bool = True) -> Iterator[Lab]:
     with Lab(servers=1) as lab:
         if offload:  # as on hosts: the lab turns it off, for captures to be judged
-            for host in (lab.client, *lab.servers):
-                host.run(["ethtool", "--offload", host.device, "tx", "on"], check=True)
+            for host in lab.hosts:
+                for device in ("outside", "inside") if host is lab.director else (host.device,):
+                    host.run(["ethtool", "--offload", device, "tx", "on"], check=True)
         lab.client.run(["sysctl", "-qw", "net.ipv4.ip_local_port_range=1024 65535"], check=True)
         with Nginx(lab.servers[0]) as nginx:
             (nginx.root / "bulk").write_bytes(b"x" * (scale.bulk_megabytes << 20))
