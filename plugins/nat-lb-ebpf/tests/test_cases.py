@@ -22,6 +22,7 @@ from nat_lb.testing.packets import (
     with_extra_header,
     with_hops,
 )  # fmt: skip
+from nat_lb_ebpf import Counter
 
 from .duel import UP, Duel, frame, lowered, skb
 from .nets import IPV4, IPV6, NETS, Net
@@ -197,3 +198,30 @@ def test_segments_of_one_large_packet_are_counted_each(tc: Duel) -> None:
     after = tc.path.services.load(tc.services[0], tc.server(f"{IPV4.one}:8000"))
     assert after.packets[0] - before.packets[0] == 3
     assert after.octets[0] - before.octets[0] == 3 * 40 + 2500
+
+
+def test_address_that_changes_no_checksum_is_exchanged_too(tc: Duel) -> None:
+    real = "[fd00:172:16::3038]:8000"  # the same sum as the virtual address's
+    tc.serve(IPV6.service(real))
+    out = tc.both(tcp(f"{IPV6.client}:3000", f"{IPV6.vip}:80", SYN))
+    assert checksums_are_right(out)
+    assert checksums_are_right(tc.both(tcp(real, f"{IPV6.client}:3000", SYN | ACK)))
+
+
+def test_reasons_are_counted_of_the_director_s_packets_alone(duel: Duel) -> None:
+    duel.serve(IPV4.service(f"{IPV4.one}:8000") + IPV4.service(f"{IPV4.two}:5353", port=53, protocol="udp"))
+    talk = Talk(IPV4)
+    for packet in (*talk.established, talk.queries()):
+        duel.both(packet)
+    before = duel.path.counters()
+    for packet in (
+        with_hops(tcp(talk.client, talk.server, ACK), 1),
+        udp(talk.client, f"{IPV4.two}:99", checksummed=False),
+        with_hops(talk.asks(ACK), 1),
+        udp(talk.client, talk.dns, checksummed=False),
+        talk.asks(ACK, bytes(1500)),
+    ):
+        assert duel.fast(packet) is None
+    after = duel.path.counters()
+    counted = {counter: after[counter] - before[counter] for counter in Counter if after[counter] != before[counter]}
+    assert counted == {Counter.UP_HOPS: 1, Counter.UP_CHECKSUM: 1, Counter.UP_ROUTE: 1}

@@ -140,7 +140,7 @@ __noinline bool close_connection(__u32 index, __u32 generation, __u32 reason)
 
 /* Let a connection that was just opened take the next place among those that are not assured. Whoever had the place has
  * been overtaken by as many as there are places: if it is not assured by now, it goes. */
-static __always_inline void enter_embryo(__u32 index, __u32 generation)
+__noinline int enter_embryo(__u32 index, __u32 generation)
 {
 	struct allocator *state = the_allocator();
 	struct settings *given = the_settings();
@@ -150,19 +150,20 @@ static __always_inline void enter_embryo(__u32 index, __u32 generation)
 	__u32 place;
 
 	if (!state || !given)
-		return;
+		return 0;
 	place = __sync_fetch_and_add(&state->embryo, 1) % (given->embryos ?: 1);
 	embryo = bpf_map_lookup_elem(&embryos, &place);
 	if (!embryo)
-		return;
+		return 0;
 	old = *embryo;
 	embryo->connection = index;
 	embryo->generation = generation;
 	overtaken = bpf_map_lookup_elem(&connections, &old.connection);
 	if (!overtaken || !old.generation || overtaken->generation != old.generation || overtaken->flags & ASSURED)
-		return;
+		return 0;
 	if (close_connection(old.connection, old.generation, EVICTED))
 		increment(EVICTIONS);
+	return 0;
 }
 
 /* Take a free slot; -1 if there is none. */

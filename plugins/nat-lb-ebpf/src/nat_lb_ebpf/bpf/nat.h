@@ -77,21 +77,30 @@ static __always_inline void address_frame(struct ethernet *frame, const struct b
 	__builtin_memcpy(frame->source, fib->smac, sizeof(frame->source));
 }
 
+enum fitness { FIT, LAST_HOP, NO_CHECKSUM };
+
+static __always_inline enum fitness fitness_of(const struct packet *packet)
+{
+	if (packet->hops < 2)
+		return LAST_HOP;
+	if (packet->protocol == UDP && !packet->udp->check)
+		return NO_CHECKSUM; /* gets one, which needs the whole payload */
+	return FIT;
+}
+
 /* Find or open the connection of a packet, and say whether the packet may be handled here; counts why not. */
 static __always_inline bool match_packet(const struct packet *packet, const struct flow_key *key, struct match *match,
 					 __u32 family)
 {
-	if (packet->hops < 2) {
-		increment(UP_HOPS);
-		return false;
-	}
-	if (packet->protocol == UDP && !packet->udp->check) {
-		increment(UP_CHECKSUM); /* gets one, which needs the whole payload */
-		return false;
-	}
+	enum fitness fitness = fitness_of(packet);
+
 	if (find(key, family, match)) {
 		if (match->connection->flags & SLOW) {
 			increment(UP_SLOW);
+			return false;
+		}
+		if (fitness != FIT) {
+			increment(fitness == LAST_HOP ? UP_HOPS : UP_CHECKSUM);
 			return false;
 		}
 		if (!reopens(match, packet->octet))
@@ -101,5 +110,5 @@ static __always_inline bool match_packet(const struct packet *packet, const stru
 			return false;
 		}
 	}
-	return admit(key, family, packet->octet) && find(key, family, match);
+	return fitness == FIT && admit(key, family, packet->octet) && find(key, family, match);
 }

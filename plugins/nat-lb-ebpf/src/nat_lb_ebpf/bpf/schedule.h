@@ -258,22 +258,27 @@ static __always_inline void reply_of(struct flow_key *reply, const struct flow_k
 	}
 }
 
-static __always_inline bool refuse(int error)
+static __always_inline __s64 refuse(int error)
 {
 	increment(error == -ENOSPC ? UP_FULL : UP_REFUSED);
-	return false;
+	return -1;
 }
 
-static __noinline int tell_opened(__u32 index)
+/* Tell of a connection that was just opened, and let it wait until it is assured. */
+__noinline int begin(__u32 index)
 {
 	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
 	struct change change = { .kind = OPENED, .index = index };
 
-	return connection ? tell(connection, &change) : 0;
+	if (!connection)
+		return 0;
+	tell(connection, &change);
+	return enter_embryo(index, connection->generation);
 }
 
-/* Open a connection for a packet that belongs to none, if its service has a plan; false leaves it to Python. */
-__noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
+/* Open a connection for a packet that belongs to none, if its service has a plan. Returns its slot, or -1 to
+ * leave it to Python. */
+__noinline __s64 open_planned(const struct flow_key *key, __u32 family, __u32 octet)
 {
 	struct opening opening = { .family = family };
 	struct service *service;
@@ -284,31 +289,39 @@ __noinline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
 	int error;
 
 	if (!key)
-		return false;
+		return -1;
 	service = planned_service(key, family);
 	if (!service)
-		return false;
+		return -1;
 	tracker = bpf_map_lookup_elem(&trackers, &service->tracker);
 	if (!tracker)
-		return false;
+		return -1;
 	event = event_of(tracker, octet);
 	if (!(tracker->opening >> event & 1))
-		return false;
+		return -1;
 	server = choose(service->plan, key, family);
 	if (!server)
 		return refuse(0);
 	opening.binding = server - 1; /* a real server's own binding has its number */
 	binding = bpf_map_lookup_elem(&bindings, &opening.binding);
 	if (!binding)
-		return false;
+		return -1;
 	opening.state = 0; /* the packet itself moves it on */
 	reply_of(&reply, key, binding);
 	error = is_taken(&reply, family) ? -EEXIST : open_connection(key, &reply, &opening);
 	if (error)
 		return refuse(error);
 	increment(NEW_CONNECTIONS);
-	tell_opened(opening.index);
-	enter_embryo(opening.index, opening.generation);
+	return opening.index;
+}
+
+static __always_inline bool admit(const struct flow_key *key, __u32 family, __u32 octet)
+{
+	__s64 index = open_planned(key, family, octet);
+
+	if (index < 0)
+		return false;
+	begin(index);
 	return true;
 }
 

@@ -25,23 +25,32 @@ static __always_inline bool reopens(const struct match *match, __u8 octet)
 	       tracker->opening >> event & 1 && next_state(tracker, ORIGINAL, event, state) != state;
 }
 
-static __always_inline void changed(const struct match *match, __u32 old_state, __u32 new_state)
+/* Count and tell that a connection's state changed. */
+__noinline int changed(__u32 index, __u32 old_state, __u32 new_state)
 {
-	__u32 was = match->tracker->active >> (old_state % STATES) & 1;
-	__u32 is = match->tracker->active >> (new_state % STATES) & 1;
+	struct connection *connection = bpf_map_lookup_elem(&connections, &index);
+	struct change change = { .kind = STATE_CHANGED, .index = index };
+	struct binding *binding;
+	struct tracker *tracker;
 	struct server *server;
+	__u32 was, is;
 
-	if (was != is) {
-		server = server_of(match->binding);
-		if (server)
-			count(server, is - was, was - is);
-	}
-	tell(match->connection, &(struct change){
-		.kind = STATE_CHANGED,
-		.old_state = old_state,
-		.new_state = new_state,
-		.index = match->index,
-	});
+	if (!connection)
+		return 0;
+	binding = bpf_map_lookup_elem(&bindings, &connection->binding);
+	if (!binding)
+		return 0;
+	tracker = tracker_of(binding);
+	server = server_of(binding);
+	if (!tracker || !server)
+		return 0;
+	was = tracker->active >> (old_state % STATES) & 1;
+	is = tracker->active >> (new_state % STATES) & 1;
+	if (was != is)
+		count(server, is - was, was - is);
+	change.old_state = old_state;
+	change.new_state = new_state;
+	return tell(connection, &change);
 }
 
 /* Move the connection's state on. */
@@ -57,7 +66,7 @@ static __always_inline void track(struct match *match, __u8 octet)
 			return;
 		seen = __sync_val_compare_and_swap(&connection->state, old, next);
 		if (seen == old) {
-			changed(match, old, next);
+			changed(match->index, old, next);
 			return;
 		}
 		old = seen;
