@@ -12,7 +12,7 @@ from nat_lb.api import Cycle, FastPath, Happening, SystemFault
 from nat_lb.testing.helper_play import SCHEDULER, registry_with
 from nat_lb.testing.packets import ACK, FIN, SYN, udp
 from nat_lb.testing.scenario import Scenario
-from nat_lb_ebpf import nat_lb_make_fastpath
+from nat_lb_ebpf import nat_lb_make_fastpath, tcx
 from nat_lb_ebpf.devices import ethernet_devices, xdp_program
 from nat_lb_ebpf.plugin import Ebpf, pins_of_this_namespace
 
@@ -133,8 +133,9 @@ def test_udp_is_carried_too(running: type[Running]) -> None:
 
 
 def filters(ground: Ground, device: str) -> str:
-    """Return what `tc` shows of a device's filters."""
-    return ground.lab.director.run(["tc", "filter", "show", "dev", device, "ingress"], check=True).stdout
+    """Return the names of the TC programs on a device, be they filters or not."""
+    shown = ground.lab.director.run(["tc", "filter", "show", "dev", device, "ingress"], check=True).stdout
+    return shown + ("nat_lb_tc" if tcx.present(socket.if_nametoindex(device), "nat_lb_tc") else "")
 
 
 def test_programs_are_on_every_ethernet_device_and_gone_after_removal(ground: Ground) -> None:
