@@ -11,10 +11,7 @@ from setuptools import setup  # type: ignore[import-untyped, unused-ignore]
 from setuptools.command.build_py import build_py  # type: ignore[import-untyped, unused-ignore]
 
 SOURCES = Path("src/nat_lb_ebpf/bpf")
-FLAGS = (
-    "-O2", "-g", "-mcpu=v3", "-target", "bpf", "-fdebug-compilation-dir=.",
-    "-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter",
-)  # fmt: skip
+FLAGS = ("-O2", "-g", "-mcpu=v3", "-target", "bpf", "-fdebug-compilation-dir=.")
 
 
 class BuildObjects(build_py):  # type: ignore[misc, unused-ignore]

@@ -25,11 +25,11 @@ ENUMS = (
 )  # fmt: skip
 
 
-def compile_c(source: str) -> subprocess.CompletedProcess[str]:
+def compile_c(source: str, *flags: str) -> subprocess.CompletedProcess[str]:
     clang = shutil.which("clang")
     assert clang, "apt-get install clang libbpf-dev"
     include = Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
-    command = [clang, "-target", "bpf", "-fsyntax-only", f"-I{include}", f"-I{OBJECTS}", "-x", "c", "-"]
+    command = [clang, "-target", "bpf", "-fsyntax-only", f"-I{include}", f"-I{OBJECTS}", *flags, "-x", "c", "-"]
     return subprocess.run(command, input=source, capture_output=True, text=True, check=False)
 
 
@@ -63,3 +63,10 @@ def test_constants_have_the_values_of_their_namesakes(enum: type[layout.Flag]) -
 def test_limits_of_a_tracker_are_those_of_the_structures() -> None:
     limits = f'_Static_assert(STATES == {layout.STATES} && EVENTS == {layout.EVENTS} && DIRECTIONS == 2, "limits");'
     assert not compile_c('#include "structs.h"\n' + limits).returncode
+
+
+@pytest.mark.parametrize("program", sorted(path.name for path in OBJECTS.glob("*.bpf.c")))
+def test_program_compiles_without_a_warning(program: str) -> None:
+    warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-O2", "-mcpu=v3")
+    done = compile_c(f'#include "{program}"\n', *warnings)
+    assert not done.returncode, done.stderr
