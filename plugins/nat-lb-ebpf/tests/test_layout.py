@@ -70,3 +70,20 @@ def test_program_compiles_without_a_warning(program: str) -> None:
     warnings = ("-Wall", "-Wextra", "-Werror", "-Wno-unused-function", "-Wno-unused-parameter", "-O2", "-mcpu=v3")
     done = compile_c(f'#include "{program}"\n', *warnings)
     assert not done.returncode, done.stderr
+
+
+@pytest.mark.parametrize("front", ["tc", "xdp"])
+def test_frames_of_the_deepest_calls_fit_the_stack_of_old_kernels(front: str, tmp_path: Path) -> None:
+    include = Path("/usr/include", sysconfig.get_config_var("MULTIARCH") or "")
+    command = ["clang", "-target", "bpf", "-O2", "-mcpu=v3", "-fstack-usage", f"-I{include}", "-c"]
+    subprocess.run([*command, OBJECTS / f"{front}.bpf.c", "-o", tmp_path / "out.o"], check=True)
+    rows = (line.split("\t") for line in (tmp_path / "out.su").read_text().splitlines())
+    frames = {row[0].rpartition(":")[2]: (int(row[1]) + 31) // 32 * 32 for row in rows}  # rounded as Linux 6.1 does
+    for chain in (
+        "open_planned choose try_slot",
+        "open_planned open_connection add_flow",
+        "begin enter_embryo close_connection delete_flow",
+        "begin enter_embryo close_connection tell",
+        "changed tell",
+    ):
+        assert frames[f"nat_lb_{front}"] + sum(frames[name] for name in chain.split()) <= 512, (chain, frames)
