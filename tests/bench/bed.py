@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -140,14 +141,20 @@ def conntrack_room(count: int) -> Iterator[bool]:
 
     It is one for all network namespaces: its limit and its size are put back at the end.
     """
-    before = {name: int((_CONNTRACK / name).read_text()) for name in ("nf_conntrack_buckets", "nf_conntrack_max")}
+    if not _CONNTRACK.exists():
+        subprocess.run(["modprobe", "nf_conntrack"], check=True)
+    before = {name: _size(name) for name in ("nf_conntrack_buckets", "nf_conntrack_max")}
     try:
         for name, number in before.items():
             _set(name, max(count, number))
-        yield all(int((_CONNTRACK / name).read_text()) >= count for name in before)
+        yield all(_size(name) >= count for name in before)
     finally:
         for name, number in before.items():
             _set(name, number)
+
+
+def _size(name: str) -> int:
+    return int((_CONNTRACK / name).read_text())
 
 
 def _set(name: str, number: int) -> None:
