@@ -34,7 +34,7 @@ class Scale:
     queued: int = 4_000  # a sample through the kernel's queue
     connections: tuple[int, ...] = (1_000, 100_000, 1_000_000)
     seconds: int = 1  # a sample of a load generator
-    loads: int = 4  # turns of load generators, which take longest
+    loads: int = 5  # turns of load generators, which take longest
     bulk_megabytes: int = 8
     frames: int = 50_000  # a sample of packets, or of new connections, in the kernel
     runs: int = 100_000  # of a program by itself, a sample

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -79,6 +80,11 @@ class Outcome:
     growth: int  # of the process, octets
     counters: dict[str, int]
     until_normal: float  # seconds from its end until only those that transfer are left
+
+
+def bound(room: int, connections: int) -> int:
+    """Return the most connections there may be: a quarter half-open, and one more that a CPU is about to let in."""
+    return room // 4 + connections + (os.cpu_count() or 1)
 
 
 def flood(lab: Lab, segments: int, connections: int, room: int, pause: float) -> Outcome:
