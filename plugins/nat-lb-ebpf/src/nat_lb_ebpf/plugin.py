@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import socket
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -42,12 +44,15 @@ _KINDS = {
 }
 _HAPPENINGS = {kind: happening for happening, kind in _KINDS.items()}
 _REASONS = {reason: reason.name.lower() for reason in CloseReason}
+_SO_NETNS_COOKIE = 71  # socket(7), since Linux 5.14
 _ROOT_ONLY = "nat-lb-ebpf: loading eBPF programs is for root. Remedy: run nat-lb as root."
 
 
 def pins_of_this_namespace() -> Path:
     """Return the folder where this network namespace's maps are pinned."""
-    return PINS / f"net-{Path('/proc/self/ns/net').stat().st_ino}"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        cookie = asking.getsockopt(socket.SOL_SOCKET, _SO_NETNS_COOKIE, 8)
+    return PINS / f"net-{int.from_bytes(cookie, sys.byteorder)}"  # unlike an inode's number, never used again
 
 
 class Ebpf(FastPath):
