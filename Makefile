@@ -1,4 +1,4 @@
-# nat-lb: make install | demo | test | lint | docs | bench | fuzz | clean
+# nat-lb: make install | demo | test | test-fast | lint | docs | bench | fuzz | clean
 #
 # As root on Debian, what is missing is installed through apt; as a user you are told what is missing, and demo and
 # test run as root of a user namespace.
@@ -11,7 +11,7 @@ DISTS    := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml he
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard docs/examples/*/pyproject.toml))
 STAMP    := .venv/.installed
 
-.PHONY: install demo test lint docs bench fuzz clean build-packages lab-packages bench-packages
+.PHONY: install demo test test-fast lint docs bench fuzz clean build-packages lab-packages bench-packages
 
 install: build-packages lab-packages-if-root $(STAMP)
 
@@ -21,6 +21,12 @@ demo: build-packages lab-packages $(STAMP)
 test: lint lab-packages ftp-servers
 	scripts/as-root $(BIN)/pytest -m "not live" -n 2 --dist loadfile
 	scripts/as-root $(BIN)/pytest -m live
+	if [ "$$(id -u)" = 0 ]; then $(MAKE) test-fast; fi
+
+# Live tests again, with the fast path.  All of them: make test-fast LIVE=
+LIVE := $(addprefix tests/live/test_,$(addsuffix .py,http udp icmp fragments refusals reload control h323 pptp))
+test-fast: lab-packages ftp-servers $(STAMP)
+	$(BIN)/pytest -m live --datapath ebpf $(LIVE)
 
 lint: build-packages $(STAMP)
 	$(BIN)/ruff check .
