@@ -39,8 +39,9 @@ def rewritten(page: str, rows: Sequence[Row], scale: Scale) -> str:
 
 def conditions(scale: Scale) -> str:
     """Return when and on what these results were measured, and how often."""
+    release = platform.release().partition("-")[0]  # without the suffix of whoever built it
     return (
-        f"{datetime.now(UTC):%Y-%m-%d}, Linux {platform.release().partition("-")[0]} {platform.machine()}, {os.cpu_count()} processors, "
+        f"{datetime.now(UTC):%Y-%m-%d}, Linux {release} {platform.machine()}, {os.cpu_count()} processors, "
         f"{platform.python_implementation()} {platform.python_version()}; medians of {scale.turns} turns, "
         f"{scale.loads} of load generators."
     )
