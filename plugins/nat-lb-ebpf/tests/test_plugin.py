@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -181,3 +183,12 @@ def test_ordinary_user_is_told_what_is_missing(monkeypatch: pytest.MonkeyPatch) 
 
 def test_it_is_all_that_a_fast_path_has_to_be() -> None:
     assert issubclass(Ebpf, FastPath)
+
+
+def test_bpf_file_system_is_mounted_where_there_is_none() -> None:
+    mounts = "import pathlib, nat_lb_ebpf.libbpf as it; it.mount_file_system(pathlib.Path('/sys/fs/bpf'))"
+    script = 'umount /sys/fs/bpf; ! mountpoint -q /sys/fs/bpf && "$0" -c "$1" && mountpoint -q /sys/fs/bpf'
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script, sys.executable, mounts], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

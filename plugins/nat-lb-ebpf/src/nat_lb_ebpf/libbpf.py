@@ -287,6 +287,15 @@ def program_name(number: int) -> str:
     return info.raw[_NAME_AT : _NAME_AT + 16].rstrip(b"\0").decode("ascii", "replace")
 
 
+def mount_file_system(folder: Path) -> None:
+    """Have a BPF file system at a folder, which systemd mounts and other systems may not; nothing if one is there."""
+    if folder.is_mount():
+        return
+    libc = c.CDLL(None, use_errno=True)
+    if libc.mount(b"bpf", str(folder).encode(), b"bpf", 0, None):
+        raise FastPathFault.of(f"mounting {folder}", c.get_errno(), f"Remedy: mount -t bpf bpf {folder}")
+
+
 def pin(fd: int, path: Path) -> None:
     """Keep a map or program in the BPF file system, past the end of this process."""
     if error := library().bpf_obj_pin(fd, str(path).encode()):

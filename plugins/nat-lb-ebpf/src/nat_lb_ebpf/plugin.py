@@ -29,7 +29,7 @@ from nat_lb.api import (
     RealServer,
     VirtualService,
 )
-from nat_lb_ebpf import bindings, devices
+from nat_lb_ebpf import bindings, devices, libbpf
 from nat_lb_ebpf.connections import Entry, Opened
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.fastpath import EbpfPath
@@ -73,6 +73,7 @@ class Ebpf(FastPath):
     @cached_property
     def _path(self) -> EbpfPath:
         """The kernel's tables and programs, loaded when they are needed: what is only to be removed needs none."""
+        libbpf.mount_file_system(PINS.parent)
         return EbpfPath(self._sizes, self._pins)
 
     def publish(self, services: Iterable[tuple[VirtualService, Plan | None]], wanted: frozenset[Happening]) -> None:
