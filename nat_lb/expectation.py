@@ -21,6 +21,7 @@ from nat_lb.public import PublicEndpoints
 from nat_lb.service import ServiceTable, Tracking
 
 FIRST_UNPRIVILEGED_PORT = 1024
+SPARE_TIMERS = 64
 
 
 class Expectation:
@@ -152,6 +153,17 @@ class ExpectationTable:
         """Let it wait until `deadline`."""
         expectation.deadline = deadline
         heapq.heappush(self._timers, (deadline, next(self._number), expectation))
+        if len(self._timers) > SPARE_TIMERS + 4 * self._size:
+            self._drop_spent_timers()
+
+    def _drop_spent_timers(self) -> None:
+        """Forget the timers of what was lengthened or removed: whoever announces without end must not pile them up."""
+        self._timers = [
+            timer
+            for timer in self._timers
+            if timer[0] == timer[2].deadline and self.at(next(iter(timer[2].keys))) is timer[2]
+        ]
+        heapq.heapify(self._timers)
 
     def join(self, expectation: Expectation, connection: Connection) -> None:
         """Note that a connection announced this: it is the parent unless another one is."""

@@ -467,3 +467,14 @@ def test_counts_tell_what_a_helper_did(world: World) -> None:
 def test_protocol_without_a_tracker_is_a_plugins_fault(world: World) -> None:
     with pytest.raises(PluginError, match='expects protocol "sctp", which no tracker has'):
         world.ledger().expect_client(endpoint("172.16.0.3:5000"), Terms("sctp"))
+
+
+def test_announcing_without_end_piles_up_no_timers(world: World) -> None:
+    ledger = world.ledger()
+    for number in range(2000):
+        ledger.begin()
+        ledger.now = number / 1000
+        ledger.expect_client(endpoint(f"172.16.0.3:{30000 + number % 7}"), Terms())
+    assert len(world.table._timers) < 100
+    world.table.expire(100.0)
+    assert (len(world.table), world.table._timers) == (0, [])
