@@ -69,14 +69,13 @@ class Offload:
             return number
         number = 0
         for carried in self.fastpath:
-            place = self._place(carried)
-            if place is None:
+            connection = self.view(carried)
+            if connection is None:
                 self.fastpath.close(carried.key)
                 continue
             number += 1
-            service, _ = place
-            if service.persistence and carried.key[0] == service.tracker.protocol:
-                self._persistence.remember(self.view(carried), now)
+            if connection.service.persistence and connection.tracking is connection.service.tracking:
+                self._persistence.remember(connection, now)
         return number
 
     def _load(self) -> int:
@@ -101,27 +100,25 @@ class Offload:
     def find(self, key: bytes) -> Connection | None:
         """Return the carried connection that has this flow key in either direction."""
         carried = self.fastpath.find(key) if len(key) in KEY_LENGTHS else None  # a part: of a packet that was cut off
-        return self.view(carried) if carried is not None and self._place(carried) is not None else None
+        return self.view(carried) if carried is not None else None
 
     def close(self, connection: Connection) -> None:
         """End a carried connection."""
         self.fastpath.close(connection.key)
         self._kept.pop(connection.key, None)
 
-    def view(self, carried: Carried) -> Connection:
-        """Return a carried connection as plugins see connections; raises LookupError if its real server is gone."""
-        connection = self._kept.get(carried.key)
-        if connection is None:
-            place = self._place(carried)
-            if place is None:
-                raise LookupError(f"no service has the real server {carried.server} any more")
-            connection = _made(carried, *place)
+    def view(self, carried: Carried) -> Connection | None:
+        """Return a carried connection as plugins see connections, None if no service has its real server any more."""
+        place = self._place(carried)
+        if place is None:
+            return None
+        connection = self._kept.get(carried.key) or _made(carried, *place)
         connection.state, connection.last_seen = carried.state, carried.last_seen
         return connection
 
     def __iter__(self) -> Iterator[Connection]:
         """Yield a view of every carried connection."""
-        return (self.view(carried) for carried in self.fastpath if self._place(carried) is not None)
+        return (connection for connection in map(self.view, self.fastpath) if connection is not None)
 
     def __len__(self) -> int:
         return len(self.fastpath)
@@ -129,8 +126,8 @@ class Offload:
     def tick(self, now: float, told: Told) -> None:
         """Pass on what happened, and find out which of the kept connections have ended."""
         for event in self.fastpath.events():
-            if self._place(event.carried) is not None:
-                connection = self.view(event.carried)
+            connection = self.view(event.carried)
+            if connection is not None:
                 if event.what is Happening.CLOSED:
                     self._kept.pop(connection.key, None)
                 told(event, connection)
