@@ -21,6 +21,7 @@ from nat_lb.testing.installed import registry
 from nat_lb.testing.lab import Host, Lab
 from nat_lb.testing.scenario import Scenario
 from nat_lb_ebpf import EbpfPath, Sizes
+from nat_lb_ebpf.layout import Server
 
 UP = {"tc": 0xFFFFFFFF, "xdp": 2}
 REDIRECT = {"tc": 7, "xdp": 4}
@@ -153,11 +154,18 @@ class Duel:
             for server in service.real_servers:
                 load = self.path.services.load(service, server)
                 python = (server.active, server.inactive, server.opened, server.overloaded)
-                assert (load.active, load.inactive, load.opened, load.overloaded) == python, str(server)
+                judged = self.overloaded(service, server)
+                assert (load.active, load.inactive, load.opened, judged) == python, str(server)
                 assert load.packets == tuple(way.packets for way in server.traffic), str(server)
                 assert load.octets == tuple(way.octets for way in server.traffic), str(server)
                 found.append(python)
         return found
+
+    def overloaded(self, service: VirtualService, server: RealServer) -> bool:
+        """Whether the kernel gives a real server no new connections for its load."""
+        number = self.path.services.server_number(service, server)
+        record = self.path.kernel.maps["servers"].get(number.to_bytes(4, "little")) or b""
+        return bool(Server.from_buffer_copy(record).overloaded)
 
     def states(self) -> dict[str, str]:
         """Return each client's state, having seen that both have the same connections."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from nat_lb_ebpf import EbpfPath, libbpf, tcx
-from nat_lb_ebpf.devices import TC_PROGRAM
+from nat_lb_ebpf.kernel import TC_PROGRAM
 
 from .duel import SMALL, Duel, Ground
 

@@ -16,14 +16,13 @@ from pathlib import Path
 
 from nat_lb_ebpf import libbpf, tcx
 from nat_lb_ebpf.errors import FastPathFault
-from nat_lb_ebpf.kernel import Kernel
+from nat_lb_ebpf.kernel import TC_PROGRAM, XDP_PROGRAM, Kernel
 from nat_lb_ebpf.layout import Trunk
 from nat_lb_ebpf.libbpf import TcHook, TcOptions
 
 _INGRESS, _REPLACE = 1, 1
 _SIOCGIFHWADDR, _ETHERNET = 0x8927, 1
 _HANDLE, _PRIORITY = 0x6E61, 0x6E6C  # "na", "nl": ours among a device's filters
-TC_PROGRAM, XDP_PROGRAM = "nat_lb_tc", "nat_lb_xdp"
 VLAN_CONFIG = Path("/proc/thread-self/net/vlan/config")  # of this network namespace; not there without VLANs
 _DRIVER, _GENERIC = 4, 2  # XDP_FLAGS_DRV_MODE, XDP_FLAGS_SKB_MODE
 

@@ -18,6 +18,7 @@ from nat_lb_ebpf.libbpf import Map, Object, Program
 
 PINS = Path("/sys/fs/bpf/nat-lb")
 OBJECTS = Path(__file__).parent / "bpf"
+TC_PROGRAM, XDP_PROGRAM = "nat_lb_tc", "nat_lb_xdp"  # their names in the kernel
 _SHARED = (
     "flows", "connections", "bindings", "servers", "services", "service_numbers", "trackers", "plans",
     "slots", "settings", "allocator", "freed", "embryos", "traffic", "counters", "events",
@@ -78,7 +79,7 @@ class Kernel:
             self._adopt()
         with self._object("tc", sizes) as tc:
             self._take(tc, _SHARED)
-            self.tc = tc.program("nat_lb_tc")
+            self.tc = tc.program(TC_PROGRAM)
         with self._object("control", sizes) as control:
             self._take(control, _OWN["control"])
             self.control = control.program("nat_lb_control")
@@ -111,7 +112,7 @@ class Kernel:
     def _load_xdp(self, sizes: Sizes) -> Program:
         with self._object("xdp", sizes) as xdp:
             self._take(xdp, _OWN["xdp"])
-            return xdp.program("nat_lb_xdp")
+            return xdp.program(XDP_PROGRAM)
 
     def _pin(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)

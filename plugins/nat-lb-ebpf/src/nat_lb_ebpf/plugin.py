@@ -132,8 +132,7 @@ class Ebpf(FastPath):
         return self._path.services.connections
 
     def load(self, service: VirtualService, server: RealServer) -> CarriedLoad:
-        load = self._path.services.load(service, server)
-        return CarriedLoad(load.active, load.inactive, load.opened, load.packets, load.octets)
+        return self._path.services.load(service, server)
 
     def events(self) -> Iterable[CarriedEvent]:
         if self._running:

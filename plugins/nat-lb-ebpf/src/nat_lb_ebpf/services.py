@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import ctypes as c
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
-from nat_lb.api import Endpoint, Plan, RealServer, Tracker, VirtualService
+from nat_lb.api import CarriedLoad, Endpoint, Plan, RealServer, Tracker, VirtualService
 from nat_lb_ebpf import bindings, layout
 from nat_lb_ebpf.arrays import Array, octets
 from nat_lb_ebpf.bindings import Pair
@@ -34,18 +33,6 @@ class Tracking(Protocol):
     @property
     def timeouts(self) -> Sequence[float]:
         """Seconds, by state number."""
-
-
-@dataclass(frozen=True)
-class Load:
-    """What a real server carries in the kernel; packets and octets by direction, as `Traffic` counts them."""
-
-    active: int
-    inactive: int
-    opened: int
-    overloaded: bool
-    packets: tuple[int, int]
-    octets: tuple[int, int]
 
 
 def _word(number: int) -> bytes:
@@ -155,12 +142,8 @@ class Services:
         plan = self._plans[record.plan]
         return plan.position if record.plan and plan.kind == PlanKind.CYCLE else None
 
-    def remove(self, service: VirtualService) -> None:
-        """Let a service have no new connections; those that it has go on to their end."""
-        self.forget(service_key(service))
-
     def forget(self, key: bytes) -> None:
-        """Do the same for a service given by its key in the kernel: one that was adopted, and is configured no more."""
+        """Let a service, given by its key in the kernel, have no new connections; those that it has go on."""
         self._maps["service_numbers"].delete(key)
         number = self._numbers.pop(key)
         self._services[number].plan = 0
@@ -186,22 +169,15 @@ class Services:
         records = (self._servers[number] for number in self._server_numbers.values())
         return sum(record.active + record.inactive for record in records)
 
-    def number(self, service: VirtualService) -> int:
-        """Return the number of a service that was told."""
-        return self._numbers[service_key(service)]
-
-    def load(self, service: VirtualService, server: RealServer) -> Load:
+    def load(self, service: VirtualService, server: RealServer) -> CarriedLoad:
         """Return what a real server carries in the kernel."""
         number = self.server_number(service, server)
         record = self._servers[number]
-        size = layout.Traffic
         raw = self._maps["traffic"].get(_word(number), self._processors * 32) or b""
-        each = [size.from_buffer_copy(raw, at) for at in range(0, len(raw), 32)]
-        packets, carried = ([sum(part) for part in zip(*rows, strict=True)] for rows in _rows(each))
-        return Load(
-            record.active, record.inactive, record.opened, bool(record.overloaded),
-            (packets[0], packets[1]), (carried[0], carried[1]),
-        )  # fmt: skip
+        each = [layout.Traffic.from_buffer_copy(raw, at) for at in range(0, len(raw), 32)]
+        packets = sum(one.packets[0] for one in each), sum(one.packets[1] for one in each)
+        carried = sum(one.octets[0] for one in each), sum(one.octets[1] for one in each)
+        return CarriedLoad(record.active, record.inactive, record.opened, packets, carried)
 
     def tracking_number(self, service: VirtualService, tracking: Tracking) -> int | None:
         """Return the number of how a service's connections of one protocol are tracked.
@@ -294,7 +270,3 @@ class Services:
                 trackers.put(_word(number), table)
                 return number
         raise FastPathFault(f"nat-lb-ebpf: more than {trackers.entries} trackers. Remedy: nat-lb cleanup, then start.")
-
-
-def _rows(each: list[layout.Traffic]) -> tuple[list[tuple[int, ...]], list[tuple[int, ...]]]:
-    return [tuple(one.packets) for one in each], [tuple(one.octets) for one in each]
