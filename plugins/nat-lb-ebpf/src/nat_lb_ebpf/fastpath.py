@@ -65,16 +65,11 @@ class EbpfPath:
         return values
 
     def events(self) -> list[layout.Event]:
-        """Return what happened since the last call, as far as it is wanted; `events_fd` is readable when there is more.
+        """Return what happened since the last call, as far as it is wanted.
 
         `connections.of` tells whose event it is. What did not fit meanwhile is in the counter EVENTS_LOST.
         """
         return [layout.Event.from_buffer_copy(record) for record in self._events.records()]
-
-    @property
-    def events_fd(self) -> int:
-        """To wait for events with."""
-        return self._events.fd
 
     def flush(self) -> None:
         """Close every connection and forget every service."""

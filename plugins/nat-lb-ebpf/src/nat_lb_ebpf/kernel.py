@@ -119,13 +119,6 @@ class Kernel:
         for name, kept in self.maps.items():
             libbpf.pin(kept.fd, directory / name)
 
-    def unpin(self) -> None:
-        """Let nothing outlive its users."""
-        if self.directory is not None and self.directory.exists():
-            for path in self.directory.iterdir():
-                path.unlink()
-            self.directory.rmdir()
-
     def close(self) -> None:
         """Give all descriptors back; what is pinned or attached lives on."""
         for kept in self.maps.values():

@@ -17,10 +17,9 @@ from typing import Any
 from nat_lb_ebpf.errors import FastPathFault
 
 _ROOT = "Remedy: run as root, on a kernel of 6.1 or newer with BPF."
-_EEXIST, _ENOENT = 17, 2
-_MMAPABLE = 1 << 10
+_ENOENT = 2
 _PROGRAM_INFO, _NAME_AT = 80, 64  # the beginning of struct bpf_prog_info, and its name in it
-BPF_ANY, BPF_NOEXIST = 0, 1
+_ANY = 0  # BPF_ANY: create a key or change its value
 
 _SAMPLE = c.CFUNCTYPE(c.c_int, c.c_void_p, c.c_void_p, c.c_size_t)
 _PRINT = c.CFUNCTYPE(c.c_int, c.c_int, c.c_char_p, c.c_void_p)
@@ -57,7 +56,6 @@ class _MapInfo(c.Structure):
         ("key_size", c.c_uint32),
         ("value_size", c.c_uint32),
         ("max_entries", c.c_uint32),
-        ("map_flags", c.c_uint32),
     )
 
 
@@ -120,7 +118,6 @@ class Map:
         self.key_size: int = info.key_size
         self.value_size: int = info.value_size
         self.entries: int = info.max_entries
-        self.mappable = bool(info.map_flags & _MMAPABLE)
 
     def get(self, key: bytes, size: int = 0) -> bytes | None:
         """Return a key's value (`size` octets, where that is not the map's value size), None if it has none."""
@@ -131,13 +128,10 @@ class Map:
             raise FastPathFault.of(f"reading the map {self.name}", error, _ROOT)
         return value.raw
 
-    def put(self, key: bytes, value: bytes, flags: int = BPF_ANY) -> bool:
-        """Write a key's value; return False only if BPF_NOEXIST was asked for and it has one."""
-        if error := library().bpf_map_update_elem(self.fd, key, value, c.c_uint64(flags)):
-            if -error == _EEXIST:
-                return False
+    def put(self, key: bytes, value: bytes) -> None:
+        """Write a key's value."""
+        if error := library().bpf_map_update_elem(self.fd, key, value, c.c_uint64(_ANY)):
             raise FastPathFault.of(f"writing the map {self.name}", error, "Remedy: raise the limits of the fast path.")
-        return True
 
     def delete(self, key: bytes) -> bool:
         """Delete a key; return whether it was there."""
@@ -172,7 +166,6 @@ class RingBuffer:
         self._buffer = library().ring_buffer__new(source.fd, self._sample, None, None)
         if not self._buffer:
             raise FastPathFault.of(f"opening the ring buffer {source.name}", c.get_errno(), _ROOT)
-        self.fd: int = library().ring_buffer__epoll_fd(c.c_void_p(self._buffer))
 
     def _take(self, context: int, data: int, size: int) -> int:
         self._records.append(c.string_at(data, size))
@@ -237,11 +230,6 @@ class Object:
         """Set how many entries a map of the object will have, if it has the map."""
         if (found := self._map(name)) is not None:
             library().bpf_map__set_max_entries(found, c.c_uint32(entries))
-
-    def set_flags(self, name: str, flags: int) -> None:
-        """Set a map's creation flags, if the object has the map."""
-        if (found := self._map(name)) is not None:
-            library().bpf_map__set_map_flags(found, c.c_uint32(flags))
 
     def share(self, maps: Mapping[str, Map]) -> None:
         """Use these maps where the object names them."""
