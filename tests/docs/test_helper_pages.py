@@ -61,7 +61,7 @@ def named(call: ast.Call, constants: dict[str, Any]) -> Iterator[str]:
     """Yield the kind that a call names; what passes on another refusal's kind names none of its own."""
     [kind] = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "kind")]
     if isinstance(kind, ast.Constant):
-        yield kind.value
+        yield str(kind.value)
     elif isinstance(kind, ast.Name) and kind.id in constants:
         yield constants[kind.id]
 
