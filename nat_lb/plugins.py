@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any
 
 import pluggy
 from packaging.requirements import InvalidRequirement, Requirement
@@ -26,8 +26,6 @@ from nat_lb.tracker import Tracker
 
 GROUP = "nat_lb"
 CORE = "nat-lb"
-
-Class = TypeVar("Class", bound=type[Any])
 
 
 @dataclass

@@ -22,7 +22,7 @@ from types import FrameType
 
 SOL_PACKET, PACKET_RX_RING, PACKET_STATISTICS, PACKET_VERSION, TPACKET_V2 = 263, 5, 6, 10, 1
 ETH_P_ALL = 3
-FOR_THE_KERNEL, FOR_US = 0, 1
+FOR_THE_KERNEL = 0
 
 FRAME_SIZE = 2048  # longer packets are cut, and counted: the lab's devices have an MTU of 1500
 FRAMES = 32768
