@@ -28,11 +28,6 @@ class Journey:
     reply_in: Leg
     reply_out: Leg
 
-    @property
-    def legs(self) -> tuple[Leg, Leg, Leg, Leg]:
-        """All four in the order of time."""
-        return self.request_in, self.request_out, self.reply_in, self.reply_out
-
 
 def follow(at_client: Iterable[Segment], at_server: Iterable[Segment], virtual: Endpoint, real: Endpoint) -> Journey:
     """Return the first request that `real` received and its reply, matched with what the client sent and received.

@@ -26,7 +26,8 @@ AT_SERVER = [segment(CLIENT, REAL, 99, b""), segment(CLIENT, REAL, 100), segment
 
 def test_request_and_reply_are_found_on_all_legs() -> None:
     way = follow(AT_CLIENT, AT_SERVER, VIRTUAL, REAL)
-    ends = [(leg.segment.source, leg.segment.target, leg.segment.seq) for leg in way.legs]
+    legs = way.request_in, way.request_out, way.reply_in, way.reply_out
+    ends = [(leg.segment.source, leg.segment.target, leg.segment.seq) for leg in legs]
     assert ends == [
         (CLIENT, VIRTUAL, 100),
         (CLIENT, REAL, 100),
