@@ -19,16 +19,25 @@ if TYPE_CHECKING:
     from nat_lb.datagram import DatagramRewriter
     from nat_lb.payload import TcpRewriter
 
+SPARE_TIMERS = 16  # entries of one bucket that may be of connections it no longer waits for, whatever its size
 LINGER = 60.0  # seconds that a connection outlives its timeout at a time while connections it announced are alive
 
 
 class Bucket(list["Connection"]):
-    """The connections to look at when the clock reaches `second`."""
+    """The connections to look at when the clock reaches `second`; `spent` entries are closed or armed elsewhere."""
 
-    __slots__ = ("second",)
+    __slots__ = ("second", "spent")
 
     def __init__(self, second: int) -> None:
         self.second = second
+        self.spent = 0
+
+    def leave(self) -> None:
+        """Note that a connection here has another bucket now; whoever opens and closes without end piles up nothing."""
+        self.spent += 1
+        if self.spent > SPARE_TIMERS and 2 * self.spent > len(self):
+            self[:] = dict.fromkeys(connection for connection in self if connection.bucket is self)
+            self.spent = 0
 
 
 _NEVER = Bucket(-1)
@@ -163,12 +172,13 @@ class ConnectionTable:
         self.arm(connection, connection.deadline)
 
     def remove(self, connection: Connection) -> None:
-        """Take a connection out; its timer finds it gone."""
+        """Take a connection out, and its timer with it."""
         del self.flows[connection.key], self.flows[connection.reply_key]
         for key in _quoted(connection):
             if self.quoted.get(key) is connection:
                 del self.quoted[key]
-        connection.bucket = _NEVER
+        left, connection.bucket = connection.bucket, _NEVER
+        left.leave()
         active = connection.is_active
         connection.real_server.count(-active, -(not active))
 
@@ -192,6 +202,8 @@ class ConnectionTable:
             bucket = self._wheel[second] = Bucket(second)
         bucket.append(connection)
         connection.bucket = bucket
+        if present is not _NEVER:
+            present.leave()
 
     def expired(self, now: float) -> Iterator[Connection]:
         """Yield, and leave to the caller to remove, the connections whose time is over.
@@ -199,7 +211,7 @@ class ConnectionTable:
         Amortised cost: one look a connection and timeout, whatever the number of connections.
         """
         for second in self._due(int(now)):
-            for connection in self._wheel.pop(second, ()):
+            for connection in tuple(self._wheel.pop(second, ())):  # which may leave it meanwhile
                 if connection.bucket.second != second:
                     continue  # closed, or re-armed for another second
                 connection.bucket = _NEVER

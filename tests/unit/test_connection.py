@@ -121,6 +121,48 @@ def test_timer_that_is_set_for_the_past_goes_off_at_the_next_look() -> None:
     assert expire(table, 501) == [made]
 
 
+def entries(table: ConnectionTable) -> int:
+    return sum(map(len, table._wheel.values()))
+
+
+def test_opening_and_closing_without_end_piles_up_no_timers() -> None:
+    web, table = service(), ConnectionTable(3000)
+    stays = connection(web, 0, state=ESTABLISHED)
+    table.add(stays)
+    for number in range(1, 2000):
+        made = connection(web, number, state=ESTABLISHED)
+        table.add(made)
+        table.remove(made)
+    assert entries(table) < 40
+    assert expire(table, 902) == [stays]
+
+
+def test_shortening_the_time_without_end_piles_up_no_timers() -> None:
+    web, table = service(), ConnectionTable(3000)
+    for number in range(2000):
+        made = connection(web, number, state=ESTABLISHED)
+        table.add(made)
+        table.set_state(made, CLOSE)
+    assert entries(table) < 2040
+    assert len(expire(table, 12)) == 2000
+
+
+def test_closing_others_of_the_same_second_while_it_is_looked_at_skips_nobody() -> None:
+    web, table = service(), ConnectionTable(3000)
+    made = [connection(web, number) for number in range(100)]
+    for one in made:
+        table.add(one)
+    gone = []
+    for one in table.expired(100):
+        table.remove(one)
+        gone.append(one)
+        if one is made[0]:
+            for other in made[40:]:
+                table.remove(other)
+    assert gone == made[:40]
+    assert (len(table), entries(table)) == (0, 0)
+
+
 OPERATIONS = st.lists(
     st.tuples(
         st.integers(0, 5),
