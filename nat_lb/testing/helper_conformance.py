@@ -35,7 +35,7 @@ from nat_lb.testing.dialogue import WHO, Connects, Dialogue, Says, Step, client_
 from nat_lb.testing.helper_play import Play, Variation, deep_size, play_of, registry_with
 from nat_lb.testing.installed import check_found, class_of
 
-MOST_CUTS = 400  # of one dialogue; in a longer one, steps that are neither edited nor announce are cut here and there
+MOST_CUTS = 400  # one by one; in a longer dialogue, steps that are neither edited nor announce are cut all at once
 TROUBLES = st.builds(
     Variation,
     second=st.booleans(),
@@ -286,13 +286,15 @@ class HelperConformance:
 
 
 def cuts(dialogue: Dialogue) -> Iterator[tuple[int, int]]:
-    """Yield every place where a dialogue's segments are cut: the step's number, and how many octets come first."""
-    inner = sum(len(step.data) - 1 for _, step in dialogue.says)
-    stride = max(1, inner // MOST_CUTS + 1) if inner > MOST_CUTS else 1
-    for number, step in dialogue.says:
+    """Yield cuts that leave no place out: the step's number, 0 for all of them, and how many octets come first."""
+    said = list(dialogue.says)
+    one_by_one = sum(len(step.data) - 1 for _, step in said) <= MOST_CUTS
+    for number, step in said:
         announces = number < len(dialogue.steps) and isinstance(dialogue.steps[number], Connects)
-        matters = announces or step.arrives != step.data
-        yield from ((number, at) for at in range(1, len(step.data), 1 if matters else stride))
+        if one_by_one or announces or step.arrives != step.data:
+            yield from ((number, at) for at in range(1, len(step.data)))
+    if not one_by_one:
+        yield from ((0, at) for at in range(1, max(len(step.data) for _, step in said)))
 
 
 def spoiled(dialogue: Dialogue, mutations: Sequence[tuple[int, int, int, bytes]]) -> Dialogue:

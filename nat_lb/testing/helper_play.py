@@ -41,7 +41,7 @@ log = logging.getLogger("nat_lb.helpers")
 class Variation:
     """How a dialogue is carried; without arguments, each step is one segment and nothing goes wrong."""
 
-    cut: tuple[int, int] | None = None  # a step's number and the octet before which it is cut in two segments
+    cut: tuple[int, int] | None = None  # a step's number, 0 for every one, and the octet before which it is cut in two
     octet_by_octet: bool = False
     merged: bool = False  # what one end says in a row is one segment
     second: bool = False  # the real server is not the first of its service
@@ -221,10 +221,9 @@ class Play:
     def _parts(self, number: int, step: Says) -> Sequence[bytes]:
         if self.variation.octet_by_octet:
             return [step.data[at : at + 1] for at in range(len(step.data))]
-        if self.variation.cut is not None and self.variation.cut[0] == number:
-            at = self.variation.cut[1]
-            return [step.data[:at], step.data[at:]]
-        return [step.data]
+        which, at = self.variation.cut or (number, 0)
+        parts = [step.data[:at], step.data[at:]] if which in (0, number) else [step.data]
+        return [part for part in parts if part]
 
     def _box(self, packet: bytes, now: float) -> Sequence[bytes]:
         self._now = EPOCH + now

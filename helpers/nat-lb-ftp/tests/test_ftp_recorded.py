@@ -150,3 +150,9 @@ class Recorded(HelperConformance):
 )
 def test_recorded_session_arrives_as_expected(name: str, variation: Variation) -> None:
     Recorded().replay(name, variation)
+
+
+@pytest.mark.parametrize("name", Recorded.dialogues)
+def test_recorded_session_cut_at_every_octet_arrives_as_expected(name: str) -> None:
+    for at in range(1, max(len(step.data) for _, step in Recorded.dialogues[name].says)):
+        Recorded().replay(name, Variation(cut=(0, at)))

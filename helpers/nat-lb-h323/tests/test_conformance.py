@@ -118,7 +118,7 @@ class TestH323(HelperConformance):
 
 
 class OtherCalls(HelperConformance):
-    """More dialogues, of messages like those above: they need not be cut at every octet again."""
+    """More dialogues, of messages like those above: cut at every octet, but not in every other way."""
 
     helper = "h323"
     dialogues: ClassVar[dict[str, Dialogue]] = {
@@ -171,6 +171,12 @@ class OtherCalls(HelperConformance):
 )
 def test_other_calls_arrive_as_expected(name: str, variation: Variation) -> None:
     OtherCalls().replay(name, variation)
+
+
+@pytest.mark.parametrize("name", OtherCalls.dialogues)
+def test_other_calls_cut_at_every_octet_arrive_as_expected(name: str) -> None:
+    for at in range(1, max(len(step.data) for _, step in OtherCalls.dialogues[name].says)):
+        OtherCalls().replay(name, Variation(cut=(0, at)))
 
 
 class TestH245(HelperConformance):

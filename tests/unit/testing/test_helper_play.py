@@ -45,6 +45,7 @@ TALK = Dialogue(
         Variation(second=True),
         Variation(octet_by_octet=True, nagle=True),
         Variation(cut=(3, 4)),
+        Variation(cut=(0, 4)),
         Variation(seed=7, loss=0.3, reorder=0.3, duplicate=0.3),
     ],
     ids=str,
