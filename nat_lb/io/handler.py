@@ -14,8 +14,10 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
+from nat_lb.faults import FaultLog
 from nat_lb.flow import describe
 from nat_lb.io.inject import MARK
+from nat_lb.plugins import CORE
 from nat_lb.verdict import NotForwarded, Reason, Stage, Verdict
 
 log = logging.getLogger(__name__)
@@ -28,7 +30,6 @@ _STAGES = tuple(
     Stage.BEFORE_ROUTING if hook in (_PREROUTING, _OUTPUT) else Stage.AFTER_ROUTING
     for hook in (_PREROUTING, _INPUT, _FORWARD, _OUTPUT, _POSTROUTING)
 )
-_LOG_INTERVAL = 60.0
 
 
 class QueuedPacket(Protocol):
@@ -57,37 +58,27 @@ class BatchEnd(Exception):
     """Raised out of the callback, after the verdict, when the loop's other work is due."""
 
 
-class Faults:
-    """Counts what went wrong in code that was called here; logs it at most once a minute, with its traceback."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.count = 0
-        self._unsaid = 0
-        self._next = -math.inf
-
-    def report(self, what: str, error: BaseException, now: float) -> None:
-        """Note that `error` was raised by `what`."""
-        self.count += 1
-        if now < self._next:
-            self._unsaid += 1
-            return
-        since = f" ({self._unsaid} more since the last such line)" if self._unsaid else ""
-        log.error("%s: %s: %s: %s%s", self.name, what, type(error).__name__, error, since, exc_info=error)
-        self._next, self._unsaid = now + _LOG_INTERVAL, 0
-
-
 class Handler:
     """Makes the queue's callback, `handle`, and tells it when to give the loop a turn, `until`.
 
-    `not_forwarded` counts the packets that were dropped or answered, `faults` those on which something was raised.
+    `not_forwarded` counts the packets that were dropped or answered.
     """
 
     def __init__(self, process: Process, send: Send, clock: Callable[[], float], name: str) -> None:
         self.not_forwarded = 0
-        self.faults = Faults(name)
+        self._name = name
+        self._faults = FaultLog(lambda error: CORE)  # a plugin's own faults end further in, and are told there
         self._send = send
         self.handle, self.until = self._closure(process, clock)
+
+    @property
+    def faults(self) -> int:
+        """How often something was raised."""
+        return self._faults.counts.total()
+
+    def report(self, subject: str, error: BaseException, now: float) -> None:
+        """Count and log what was raised when it was about `subject`: a packet, or other work of the queue's loop."""
+        self._faults.report(self._name, subject, error, now)
 
     def _closure(
         self, process: Process, clock: Callable[[], float]
@@ -150,4 +141,4 @@ class Handler:
             packet.drop()
         if not isinstance(error, Exception):
             raise error
-        self.faults.report("one packet dropped", error, now)
+        self.report("one packet", error, now)

@@ -156,7 +156,7 @@ class QueueReader:
             lost_queue_full=sum(row.lost_queue_full for row in rows),
             lost_socket_full=sum(row.lost_socket_full for row in rows),
             not_forwarded=self._handler.not_forwarded,
-            faults=self._handler.faults.count,
+            faults=self._handler.faults,
         )
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ class QueueReader:
         except SystemFault:
             raise
         except Exception as error:
-            self._handler.faults.report(what, error, self._clock())
+            self._handler.report(what, error, self._clock())
 
     def _open(self, number: int, length: int, read: Callable[[NetfilterQueue], None]) -> None:
         queue, reader = _bind(number, self._handler, length)

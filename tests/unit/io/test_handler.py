@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 
-from nat_lb.io.handler import BatchEnd, Faults, Handler, Process
+from nat_lb.io.handler import BatchEnd, Handler, Process
 from nat_lb.io.inject import MARK
 from nat_lb.verdict import Drop, Reason, Reject, Stage, Verdict
 
@@ -122,8 +120,8 @@ def test_fault_drops_the_packet_and_is_logged_with_its_traceback(caplog: pytest.
     handler, _ = make(fail)
     packet = FakePacket()
     handler.handle(packet)
-    assert (packet.verdicts, handler.faults.count) == (["drop"], 1)
-    assert "queue 0: one packet dropped: ValueError: broken plugin" in caplog.text
+    assert (packet.verdicts, handler.faults) == (["drop"], 1)
+    assert "nat-lb: queue 0 failed for one packet: ValueError: broken plugin" in caplog.text
     assert "Traceback" in caplog.text
 
 
@@ -132,7 +130,7 @@ def test_nonsense_for_a_verdict_drops_the_packet(nonsense: object) -> None:
     handler, _ = make(lambda data, now, stage: nonsense)  # type: ignore[arg-type,return-value]
     packet = FakePacket()
     handler.handle(packet)
-    assert (packet.verdicts, handler.faults.count) == (["drop"], 1)
+    assert (packet.verdicts, handler.faults) == (["drop"], 1)
 
 
 def test_fault_after_the_verdict_does_not_give_a_second_one() -> None:
@@ -142,7 +140,7 @@ def test_fault_after_the_verdict_does_not_give_a_second_one() -> None:
     handler = Handler(lambda data, now, stage: Reject(Reason.NO_SERVICE, b"reset"), fail, Clock(), "queue 0")
     packet = FakePacket()
     handler.handle(packet)
-    assert (packet.verdicts, handler.faults.count) == (["drop"], 1)
+    assert (packet.verdicts, handler.faults) == (["drop"], 1)
 
 
 def test_interrupt_inside_a_packet_gives_a_verdict_and_goes_on() -> None:
@@ -167,12 +165,11 @@ def test_batch_ends_at_its_deadline_after_the_verdict() -> None:
 
 
 def test_faults_are_logged_once_a_minute_and_all_counted(caplog: pytest.LogCaptureFixture) -> None:
-    faults = Faults("queue 0")
-    with caplog.at_level(logging.ERROR):
-        for now in (0.0, 1.0, 59.9, 60.0):
-            faults.report("timers", ValueError("late"), now)
-    assert faults.count == 4
+    handler, _ = make(modify)
+    for now in (0.0, 1.0, 59.9, 60.0):
+        handler.report("timers", ValueError("late"), now)
+    assert handler.faults == 4
     assert [record.getMessage() for record in caplog.records] == [
-        "queue 0: timers: ValueError: late",
-        "queue 0: timers: ValueError: late (2 more since the last such line)",
+        "nat-lb: queue 0 failed for timers: ValueError: late",
+        "nat-lb: queue 0 failed for timers: ValueError: late (2 more since the last report)",
     ]
