@@ -29,6 +29,11 @@ class CarriedLoad(NamedTuple):
     octets: tuple[int, int]
 
 
+def default_lower_threshold(upper: int) -> int:
+    """Return the lower threshold where none is set: three quarters of the upper one, as in IPVS."""
+    return upper - upper // 4
+
+
 class RealServer:
     """One real server of one virtual service."""
 
@@ -60,7 +65,7 @@ class RealServer:
         """Change the weight and the connection thresholds (0: none); the load is judged anew."""
         self.weight = weight
         self.upper_threshold = upper_threshold
-        self.lower_threshold = lower_threshold or upper_threshold - upper_threshold // 4
+        self.lower_threshold = lower_threshold or default_lower_threshold(upper_threshold)
         self.overloaded = False
         self.judge_load()
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, ValidationInfo, WithJsonSchema, field_validator
 
 from nat_lb.config.address import IPAddress, endpoint, parse_address
+from nat_lb.service import default_lower_threshold
 
 MAX_INT = 2**31 - 1
 """The largest weight and threshold, as in IPVS: they are C ints in the kernel."""
@@ -95,11 +96,6 @@ class PluginsConfig(Table):
     )
 
 
-def _three_quarters(upper: int) -> int:
-    """The lower threshold that IPVS uses if none is set."""
-    return upper - upper // 4
-
-
 class RealServerConfig(Table):
     """One real server of a virtual service."""
 
@@ -140,7 +136,7 @@ class RealServerConfig(Table):
     @field_validator("lower_threshold")
     @classmethod
     def _fill_in_lower_threshold(cls, lower: int, info: ValidationInfo) -> int:
-        return lower or _three_quarters(info.data.get("upper_threshold", 0))
+        return lower or default_lower_threshold(info.data.get("upper_threshold", 0))
 
 
 def _default_name(data: dict[str, Any]) -> str:
