@@ -6,12 +6,13 @@ that a broken one can be played again by itself.
 
 from __future__ import annotations
 
-import gc
 import logging
+import os
 import random
-import resource
 import time
 from collections.abc import Sequence
+from functools import partial
+from multiprocessing import Pool
 
 import click
 
@@ -19,15 +20,15 @@ from nat_lb.testing.helper_play import EPOCH
 from tests.bench.fuzz.mutation import Mutator
 from tests.bench.fuzz.seeds import Seeds, find
 from tests.bench.fuzz.talk import Talk
-from tests.bench.fuzz.watch import Broken, Place
+from tests.bench.fuzz.watch import Broken, Growth, Place
 
-MOST_GROWTH = 32 << 20  # octets that the process may grow by in the later nine tenths of a run
+WARM = 10_000  # inputs, after which a process has all that it makes once
 _PROGRESS = 50_000  # inputs
-_TICK = 100  # inputs; each takes a second of the director's time
+_TICK = 100  # inputs; each takes a second of the directors' time
 
 
 class Arena:
-    """All that one helper's inputs need; directors are made once for each pair of virtual and real endpoint."""
+    """All that one plugin's inputs need; directors are made once for each pair of virtual and real endpoint."""
 
     def __init__(self, seeds: Sequence[Seeds], seed: int) -> None:
         self.seed = seed
@@ -51,50 +52,62 @@ class Arena:
             error.add_note("\n".join(f"{direction.name}: {data[:300]!r}" for direction, data in said))
             raise
         if number % _TICK == 0:
-            place.director.tick(now)
+            for each in self._places.values():  # a director that is not told the time keeps what it has closed
+                each.director.tick(now)
 
 
 def fuzz(name: str, seeds: Sequence[Seeds], seed: int, numbers: Sequence[int], seconds: float = 1e9) -> int:
     """Run inputs until all are done or the time is over, and return how many; raises Broken."""
-    arena, start = Arena(seeds, seed), time.monotonic()
-    warm = 0
-    for done, number in enumerate(numbers):
+    arena, growth, start = Arena(seeds, seed), Growth(), time.monotonic()
+    run, done = f"{name}, seed {seed}, {numbers}", 0
+    for done, number in enumerate(numbers, 1):
         try:
             arena.run(number)
         except Exception as error:
             again = f"python -m tests.bench.fuzz --helper {name} --seed {seed} --only {number}"
             raise Broken(f"{name}: {error}\nreproduce: {again}") from error
-        if done == len(numbers) // 10:
-            gc.collect()
-            warm = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        if done % _PROGRESS == _PROGRESS - 1:
-            click.echo(f"{name}: {done + 1:,} inputs after {time.monotonic() - start:.0f} s", err=True)
-        if done % 64 == 63 and time.monotonic() - start > seconds:
-            return done + 1
-    growth = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - warm) * 1024
-    if growth > MOST_GROWTH:
-        raise Broken(f"{name}: the process grew by {growth >> 20} MB")
-    return len(numbers)
+        if done == WARM:
+            growth.begin()
+        if done % _PROGRESS == 0:
+            grown, took = growth.check(run), time.monotonic() - start
+            click.echo(f"{run}: {done:,} inputs after {took:.0f} s, {grown >> 10:+,} KB", err=True)
+        if done % 64 == 0 and time.monotonic() - start > seconds:
+            break
+    growth.check(run)
+    return done
+
+
+def fuzz_together(jobs: int, name: str, seeds: Sequence[Seeds], seed: int, inputs: int, seconds: float = 1e9) -> int:
+    """Spread inputs over processes, a range of numbers each; the first that raises Broken ends them all."""
+    shares = [range(inputs * job // jobs, inputs * (job + 1) // jobs) for job in range(jobs)]
+    with Pool(jobs, logging.disable) as pool:
+        return sum(pool.imap_unordered(partial(fuzz, name, seeds, seed, seconds=seconds), shares))
 
 
 @click.command()
-@click.option("--helper", "names", multiple=True, help="A helper's name; all of them if not given.")
-@click.option("--inputs", type=int, default=100_000, show_default=True, help="How many for each helper.")
-@click.option("--seconds", type=float, default=1e9, help="End a helper's run after so long.")
+@click.option("--helper", "names", multiple=True, help="A plugin of helpers, by name; all of them if not given.")
+@click.option("--inputs", type=int, default=100_000, show_default=True, help="How many for each plugin.")
+@click.option("--seconds", type=float, default=1e9, help="End a plugin's run after so long.")
 @click.option("--seed", type=int, help="Of all inputs; a random one is taken and printed if not given.")
 @click.option("--only", type=int, help="Run this input alone.")
-def main(names: Sequence[str], inputs: int, seconds: float, seed: int | None, only: int | None) -> None:
+@click.option("--jobs", type=click.IntRange(1), help="How many processes share the inputs; one a processor.")
+def main(
+    names: Sequence[str], inputs: int, seconds: float, seed: int | None, only: int | None, jobs: int | None
+) -> None:
     """Throw mutated dialogues at helpers; the exit code is 1 at the first that breaks something."""
     logging.disable()
     found = find()
     seed = random.SystemRandom().getrandbits(31) if seed is None else seed
+    jobs = jobs or len(os.sched_getaffinity(0))
     unknown = set(names) - set(found)
     if unknown:
         raise click.UsageError(f"No dialogues of {', '.join(sorted(unknown))}; there are {', '.join(found)}.")
     for name in names or found:
-        numbers = range(inputs) if only is None else range(only, only + 1)
         start = time.monotonic()
-        done = fuzz(name, found[name], seed, numbers, seconds)
+        if only is not None:
+            done = fuzz(name, found[name], seed, [only])
+        else:
+            done = fuzz_together(jobs, name, found[name], seed, inputs, seconds)
         took = time.monotonic() - start
         click.echo(f"{name}: {done:,} inputs with seed {seed}, {took:.0f} s, {done / max(took, 0.001):,.0f} a second")
 

@@ -2,7 +2,7 @@
 
 The law: every registered helper has some. A helper's distribution keeps them where its conformance tests are, in
 `helpers/NAME/tests/test_conformance.py`, as the `dialogues` of its subclasses of `HelperConformance`: there is nothing
-else to register.
+else to register. Helpers of one distribution share its inputs: each suite has its turn.
 """
 
 from __future__ import annotations
@@ -29,18 +29,20 @@ class Seeds(NamedTuple):
 
 
 def find() -> dict[str, list[Seeds]]:
-    """Return the seeds of every registered helper, and of the companions of those, by the helper's name.
+    """Return the seeds of every registered helper, and of the companions of those, by distribution without `nat-lb-`.
 
     Raises LookupError that names the helpers without any.
     """
     found: dict[str, list[Seeds]] = {}
+    have = set()
     for file in sorted(ROOT.glob("helpers/*/tests/test_conformance.py")):
         for proven in _suites(_loaded(file)):
             seeds = Seeds(proven.helper_class(), proven.options, tuple(proven.dialogues.values()))
-            found.setdefault(proven.helper, []).append(seeds)
+            found.setdefault(file.parents[1].name.removeprefix("nat-lb-"), []).append(seeds)
+            have.add(proven.helper)
     registered = registry().helpers.values()
     wanted = {kind.name for helper in registered for kind in (helper, *helper.companions)}
-    if missing := sorted(wanted - set(found)):
+    if missing := sorted(wanted - have):
         raise LookupError(f"fuzz: no dialogues of {', '.join(missing)} in helpers/*/tests/test_conformance.py")
     return found
 

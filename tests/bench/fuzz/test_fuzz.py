@@ -14,7 +14,9 @@ from nat_lb.ledger import ExpectationLedger
 from nat_lb.seqadj import SequenceMap
 from nat_lb.testing.conformance import Dialogue, client_says, server_says
 from nat_lb.testing.packets import endpoint
-from tests.bench.fuzz.__main__ import fuzz
+from tests.bench.fuzz import __main__ as command
+from tests.bench.fuzz import watch
+from tests.bench.fuzz.__main__ import Arena, fuzz, fuzz_together
 from tests.bench.fuzz.mutation import LONGEST, Mutator
 from tests.bench.fuzz.seeds import Seeds, find
 from tests.bench.fuzz.watch import Broken
@@ -37,7 +39,7 @@ class Pointer(Helper):
     most_expectations = 2
 
     def rewrite(self, message: Message) -> Iterable[Edit]:
-        found = re.match(rb"AT (10\.77\.0\.\d|203\.0\.113\.\d{1,2}):(\d{1,4})\s", message.data)
+        found = re.match(rb"AT (10\.77\.0\.\d|203\.0\.113\.[1-9]\d?):(\d{1,4})\s", message.data)
         if found is None:
             return []
         named = endpoint(b":".join(found.groups()).decode())
@@ -101,6 +103,39 @@ def test_expectations_beyond_the_limit_are_caught(monkeypatch: pytest.MonkeyPatc
         fuzz("pointer", seeds(Pointer), 1, range(5000))
 
 
+def test_directors_whose_turn_it_is_not_get_their_time_too() -> None:
+    arena = Arena(seeds(Pointer) * 2, 1)
+    for number in range(1000):
+        arena.run(number)
+    waiting = [len(place.director.lifecycle.connections._wheel) for place in arena._places.values()]
+    assert len(waiting) == 2
+    assert max(waiting) < 150
+
+
+def test_growth_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[bytes] = []
+
+    class Keeping(Pointer):
+        def rewrite(self, message: Message) -> Iterable[Edit]:
+            kept.append(b"x" * (1 << 16))
+            return super().rewrite(message)
+
+    monkeypatch.setattr(command, "WARM", 20)
+    monkeypatch.setattr(watch, "MOST_GROWTH", 8 << 20)
+    with pytest.raises(Broken, match=r"pointer, seed 1, range\(0, 1000\): the process grew by \d+ MB"):
+        fuzz("pointer", seeds(Keeping), 1, range(1000))
+    assert fuzz("pointer", seeds(Pointer), 1, range(1000)) == 1000
+
+
+def test_processes_share_the_inputs() -> None:
+    assert fuzz_together(3, "pointer", seeds(Pointer), 1, 100) == 100
+
+
+def test_what_breaks_in_one_process_ends_all() -> None:
+    with pytest.raises(Broken, match=r"--seed 1 --only \d+"):
+        fuzz_together(2, "pointer", seeds(Raising), 1, 1_000_000)
+
+
 def test_same_seed_makes_the_same_conversation_of_bounded_length() -> None:
     for number in range(200):
         said: list[Any] = []
@@ -112,4 +147,5 @@ def test_same_seed_makes_the_same_conversation_of_bounded_length() -> None:
 
 def test_every_registered_helper_has_dialogues() -> None:
     assert {"ftp", "irc"} <= set(FOUND)
+    assert {one.helper.name for one in FOUND["h323"]} == {"h323", "h245", "ras"}
     assert all(one.dialogues for found in FOUND.values() for one in found)

@@ -6,6 +6,9 @@ connection's client or its real server. `Broken` says what was not so.
 
 from __future__ import annotations
 
+import gc
+import resource
+from pathlib import Path
 from typing import TypeAlias
 
 from nat_lb.checksum import ones_sum
@@ -21,6 +24,7 @@ from nat_lb.testing.installed import toml_table
 from tests.bench.fuzz.seeds import Seeds
 
 MOST_MEMORY = 65536  # octets that one helper's object may take
+MOST_GROWTH = 32 << 20  # octets that a process may grow by once it is warm
 _BEYOND = 1 << 16  # octets that a window may hold besides an incomplete message
 _TOML = """
 [[service]]
@@ -45,6 +49,30 @@ def way(source: Endpoint, destination: Endpoint) -> Way:
     """Return what the packets from one endpoint to another begin with."""
     (one, port), (other, to) = source.packed, destination.packed
     return one, other, port + to
+
+
+class Growth:
+    """What the process grows by, once it is warm."""
+
+    def __init__(self) -> None:
+        self._before: int | None = None
+
+    def begin(self) -> None:
+        """Take the present size as that of a warm process."""
+        self._before = _resident()
+
+    def check(self, run: str) -> int:
+        """Return by how many octets it grew, 0 before it is warm; raises Broken that names the run if too many."""
+        grown = _resident() - self._before if self._before is not None else 0
+        if grown > MOST_GROWTH:
+            raise Broken(f"{run}: the process grew by {grown >> 20} MB")
+        return grown
+
+
+def _resident() -> int:
+    """Return the process's resident memory in octets, garbage collected."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
 
 
 class Place:
