@@ -103,6 +103,7 @@ class Director:
             if not (alike and its in self.config.services):
                 self._announce_service(services[-1], "added" if old is None else "changed", now)
         self._log_events(config.director.log_connections)
+        self.lifecycle.listen_anew()
         self.config = config
         self.pipeline.settings = config.director
         self.lifecycle.connections.limit = config.director.max_connections

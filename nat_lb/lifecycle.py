@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from pluggy import HookCaller
+
 from nat_lb.connection import Connection, ConnectionTable
 from nat_lb.datagram import DatagramRewriter
 from nat_lb.errors import NatLbError, PluginError
@@ -54,18 +56,24 @@ class Lifecycle:
         self.faults = FaultLog(registry.owner)
         self.offload: Offload | None = None
         self._hooks = registry.manager.hook
+        self._listeners: dict[str, list[HookCaller]] = {}  # by announcing hook; looked up at its first event
         self.clock: Callable[[], float] = _no_clock  # what decisions are timed by, in seconds
         self._sweep_at = 0.0
 
     def announce(self, hook: str, subject: object, now: float, **arguments: Any) -> None:
-        """Call an announcing hook; what a plugin raises is reported and forgotten."""
-        caller = getattr(self._hooks, hook)
-        if not caller.get_hookimpls():
-            return
-        try:
-            caller(**arguments)
-        except Exception as error:
-            self.faults.report(hook, str(subject), error, now)
+        """Call an announcing hook; what a plugin raises is reported and forgotten, and the others hear it too."""
+        listeners = self._listeners.get(hook)
+        if listeners is None:
+            listeners = self._listeners[hook] = self.registry.listeners(hook)
+        for listener in listeners:
+            try:
+                listener(**arguments)
+            except Exception as error:
+                self.faults.report(hook, str(subject), error, now)
+
+    def listen_anew(self) -> None:
+        """Take note that other plugins than before may implement announcing hooks."""
+        self._listeners.clear()
 
     def choose(self, service: VirtualService, key: bytes, now: float) -> RealServer | None:
         """Return the real server for a new connection.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from importlib.util import find_spec
@@ -76,6 +76,15 @@ class Registry:
     def owner_of(self, offered: type) -> str:
         """Name the distribution that a registered class comes from."""
         return self._owners.get(offered.__module__.partition(".")[0], CORE)
+
+    def listeners(self, hook: str) -> list[pluggy.HookCaller]:
+        """Return a caller for each plugin that implements a hook: what one raises is not in the way of the others."""
+        everybody: pluggy.HookCaller = getattr(self.manager.hook, hook)
+        plugins = [implementation.plugin for implementation in reversed(everybody.get_hookimpls())]
+        if not all(isinstance(plugin, Hashable) and hasattr(plugin, hook) for plugin in plugins):
+            return [everybody]  # pluggy cannot leave such a plugin out
+        each = dict.fromkeys(plugins)
+        return [self.manager.subset_hook_caller(hook, each.keys() - {plugin}) for plugin in each]
 
     def _load(self, entry: EntryPoint, disabled: Collection[str]) -> None:
         distribution, version = (entry.dist.name, entry.dist.version) if entry.dist else (entry.value, "?")

@@ -79,6 +79,18 @@ def test_hook_that_nobody_implements_is_not_called(monkeypatch: pytest.MonkeyPat
     assert calls == []
 
 
+def test_what_one_plugin_raises_silences_no_other(shelf: Shelf) -> None:
+    first = shelf.install("a", RECORDER)
+    shelf.install("b", RECORDER.replace("append", "no_such_method"))
+    last = shelf.install("c", RECORDER)
+    s = Scenario(IPV4.web, shelf.registry())
+    s.client(f"{IPV4.client}:3000").sends(SYN)
+    s.time(61)
+    heard = [shelf.attribute(module, "seen") for module in (first, last)]
+    assert heard[0] == heard[1] and [event[0] for event in heard[0]] == ["opened", "NONE", "closed"]
+    assert s.director.lifecycle.faults.counts.total() == 3
+
+
 def test_closed_connection_lets_go_of_helper_and_parent(shelf: Shelf) -> None:
     s = Scenario(IPV4.web)
     s.client(f"{IPV4.client}:3000").sends(SYN)

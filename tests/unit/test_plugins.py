@@ -268,3 +268,39 @@ def test_error_is_blamed_on_the_innermost_plugin_it_came_through(shelf: Shelf) -
         shelf.attribute(module, "fail")()
     assert registry.owner(caught.value) == "acme-culprit"
     assert registry.owner(ValueError("never raised")) == CORE
+
+
+HEARS = """
+heard = []
+
+@hookimpl
+def nat_lb_service_changed(change):
+    heard.append(change)
+"""
+UNHASHABLE = """
+class Plugin:
+    __hash__ = None
+
+    @hookimpl
+    def nat_lb_service_changed(self, change):
+        heard.append(change)
+
+plugin, heard = Plugin(), []
+"""
+
+
+def test_each_plugin_is_told_by_itself_the_last_one_first(shelf: Shelf) -> None:
+    modules = [shelf.install(name, HEARS) for name in ("a", "b")]
+    listeners = shelf.registry().listeners("nat_lb_service_changed")
+    listeners[0](service=None, change="added")
+    assert [shelf.attribute(module, "heard") for module in modules] == [[], ["added"]]
+    listeners[1](service=None, change="changed")
+    assert [shelf.attribute(module, "heard") for module in modules] == [["changed"], ["added"]]
+    assert len(listeners) == 2
+
+
+def test_plugins_that_cannot_be_told_apart_are_told_together(shelf: Shelf) -> None:
+    modules = [shelf.install("a", HEARS), shelf.install("b", UNHASHABLE, entries=("b = MODULE:plugin",))]
+    (listener,) = shelf.registry().listeners("nat_lb_service_changed")
+    listener(service=None, change="added")
+    assert [shelf.attribute(module, "heard") for module in modules] == [["added"], ["added"]]
