@@ -112,7 +112,7 @@ def test_directors_whose_turn_it_is_not_get_their_time_too() -> None:
     assert max(waiting) < 150
 
 
-def test_growth_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_that_grows_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: list[bytes] = []
 
     class Keeping(Pointer):
