@@ -13,7 +13,7 @@ from nat_lb.edits import Ledger, show
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction
 from nat_lb.helper import Edit, Helper, Message, Peers
-from nat_lb.nat import transport_is_trustworthy
+from nat_lb.nat import Translation, transport_is_trustworthy
 from nat_lb.packet import IPV4_HEADER, IPV6_HEADER, UDP, resize
 from nat_lb.verdict import Reason
 
@@ -40,6 +40,9 @@ class DatagramRewriter:
     def began_with(self, data: bytes) -> bool:
         """Whether a packet is the one that opened this connection, come late: a datagram opens nothing anew."""
         return False
+
+    def through(self, data: bytes, path: Translation, now: float) -> None:
+        """Let no datagram through unread; see `payload.TcpRewriter.through`."""
 
     def rewrite(self, data: bytes, direction: Direction, now: float) -> bytes:
         """Return what a plain packet becomes, addresses untouched; raises PacketError if it may not pass."""

@@ -62,10 +62,10 @@ class Translation(ABC):
         self.zero_is_none = tracker.protocol == UDP
 
     @abstractmethod
-    def apply(self, data: bytes | bytearray) -> bytes:
-        """Return the packet with the address, the port and the checksums of the other side.
+    def apply(self, data: bytes | bytearray, middle: bytes | None = None, change: int = 0) -> bytes:
+        """Return the packet, at least `least_length` octets, with address, port and checksums of the other side.
 
-        At least `least_length` octets.
+        `middle` are other octets to stand between the ports and the checksum of TCP or UDP, and `change` their delta.
         """
 
 
@@ -74,7 +74,7 @@ class _Elsewhere(Translation):
 
     __slots__ = ()
 
-    def apply(self, data: bytes | bytearray) -> bytes:
+    def apply(self, data: bytes | bytearray, middle: bytes | None = None, change: int = 0) -> bytes:
         out = bytearray(data)
         size = len(self.address)
         at = self.base - size if self.direction is Direction.ORIGINAL else self.base - 2 * size
@@ -127,50 +127,58 @@ class _Ipv4Original(_Straight):
     __slots__ = ()
     read, written = "!10sH4s4x2s2x", "!10sH4s4s2s2s"
 
-    def apply(self, data: bytes | bytearray) -> bytes:
-        head, check, source, port, middle, transport = self.unpack(data)
+    def apply(self, data: bytes | bytearray, middle: bytes | None = None, change: int = 0) -> bytes:
+        head, check, source, port, between, transport = self.unpack(data)
         check = (check - self.address_delta) % 0xFFFF
+        if middle is not None:
+            between, transport = middle, transport - change
         result = (transport - self.transport_delta) % 0xFFFF
         if self.zero_is_none and not (result and transport):
             result = self.udp_checksum(bytes(data), result)
-        return self.pack(head, check, source, self.address, port, self.port, middle, result) + data[self.rest_at :]
+        return self.pack(head, check, source, self.address, port, self.port, between, result) + data[self.rest_at :]
 
 
 class _Ipv4Reply(_Straight):
     __slots__ = ()
     read, written = "!10sH4x4s2x2s", "!10sH4s4s2s2s"
 
-    def apply(self, data: bytes | bytearray) -> bytes:
-        head, check, target, port, middle, transport = self.unpack(data)
+    def apply(self, data: bytes | bytearray, middle: bytes | None = None, change: int = 0) -> bytes:
+        head, check, target, port, between, transport = self.unpack(data)
         check = (check - self.address_delta) % 0xFFFF
+        if middle is not None:
+            between, transport = middle, transport - change
         result = (transport - self.transport_delta) % 0xFFFF
         if self.zero_is_none and not (result and transport):
             result = self.udp_checksum(bytes(data), result)
-        return self.pack(head, check, self.address, target, self.port, port, middle, result) + data[self.rest_at :]
+        return self.pack(head, check, self.address, target, self.port, port, between, result) + data[self.rest_at :]
 
 
 class _Ipv6Original(_Straight):
     __slots__ = ()
     read, written = "!8s16s16x2s2x", "!8s16s16s2s2s"
 
-    def apply(self, data: bytes | bytearray) -> bytes:
-        head, source, port, middle, transport = self.unpack(data)
+    def apply(self, data: bytes | bytearray, middle: bytes | None = None, change: int = 0) -> bytes:
+        head, source, port, between, transport = self.unpack(data)
+        if middle is not None:
+            between, transport = middle, transport - change
         result = (transport - self.transport_delta) % 0xFFFF
         if self.zero_is_none and not (result and transport):
             result = self.udp_checksum(bytes(data), result)
-        return self.pack(head, source, self.address, port, self.port, middle, result) + data[self.rest_at :]
+        return self.pack(head, source, self.address, port, self.port, between, result) + data[self.rest_at :]
 
 
 class _Ipv6Reply(_Straight):
     __slots__ = ()
     read, written = "!8s16x16s2x2s", "!8s16s16s2s2s"
 
-    def apply(self, data: bytes | bytearray) -> bytes:
-        head, target, port, middle, transport = self.unpack(data)
+    def apply(self, data: bytes | bytearray, middle: bytes | None = None, change: int = 0) -> bytes:
+        head, target, port, between, transport = self.unpack(data)
+        if middle is not None:
+            between, transport = middle, transport - change
         result = (transport - self.transport_delta) % 0xFFFF
         if self.zero_is_none and not (result and transport):
             result = self.udp_checksum(bytes(data), result)
-        return self.pack(head, self.address, target, self.port, port, middle, result) + data[self.rest_at :]
+        return self.pack(head, self.address, target, self.port, port, between, result) + data[self.rest_at :]
 
 
 class Binding:

@@ -18,6 +18,7 @@ lost, sent twice, reordered or cut differently on the way. Hence:
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -25,11 +26,13 @@ from nat_lb.edits import Ledger, show
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction
 from nat_lb.helper import Helper, Message, Peers
-from nat_lb.segment import ACK, FIN, LAYOUTS, MODULO, PSH, SYN, URG, Segment, renumbered
+from nat_lb.nat import Translation
+from nat_lb.segment import ACK, FIN, LAYOUTS, MODULO, PSH, SYN, URG, Segment
 from nat_lb.seqadj import HALF
 from nat_lb.stream import Stream
 from nat_lb.verdict import Reason
 
+_MIDDLE = struct.Struct("!LLHH")  # the TCP header between the ports and the checksum
 DEFAULT_MSS = 536  # of a SYN without the option (RFC 9293 §3.7.1)
 
 
@@ -44,11 +47,11 @@ class TcpRewriter:
     """Both directions of one connection, and its helper.
 
     The connection is *steady* while no octet waits for others and all numbers to come move alike. Then what only
-    acknowledges, and brings no more than the next octets, which the helper ignores, goes straight through. All other
-    packets are taken apart; that tells whether the connection is steady after them.
+    acknowledges, and brings no more than the next octets, which the helper ignores, goes straight `through`. For all
+    other packets there is `rewrite`; it tells whether the connection is steady after them.
     """
 
-    __slots__ = ("_helper", "_layout", "_ledger", "_level", "_peers", "_steady", "_streams", "finished")
+    __slots__ = ("_helper", "_layout", "_ledger", "_peers", "_shifts", "_steady", "_streams", "finished")
 
     def __init__(self, helper: Helper, peers: Peers, ledger: Ledger) -> None:
         self._helper: Helper | None = helper
@@ -57,48 +60,55 @@ class TcpRewriter:
         self._layout = LAYOUTS[peers.client.address.version]
         self._streams = [Stream(), Stream()]
         self._steady = False
-        self._level = True  # numbers do not move at all
+        self._shifts: tuple[tuple[int, int], ...] = ()  # by direction: of numbers to come, of those acknowledged
         self.finished = False  # the connection's packets no longer need to come here
 
-    def rewrite(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
-        """Return what a plain packet becomes, addresses untouched; raises PacketError if it may not pass."""
-        if self._steady:
-            layout = self._layout
-            sender = self._streams[direction]
-            seq, ack, words = layout.numbers(data)
-            begin = layout.texts.get(words)
-            if begin is not None and 0 <= ack - sender.acked < HALF:
-                text = data[begin:]
-                if text:
-                    through = seq == sender.next % MODULO and self._passes(sender, data, text, direction, now)
-                else:
-                    through = begin == len(data)
-                if through:
-                    sender.last = data
-                    sender.acked = ack
-                    if self._level:
-                        return data
-                    if (seq + len(text) - sender.next) % MODULO == 0 and not layout.may_hold_numbers(data, begin):
-                        back = self._streams[1 - direction].map.shift
-                        return renumbered(data, layout.at, seq + sender.map.shift, ack - back)
-        return self._carefully(data, direction, now)
+    def through(self, data: bytes, path: Translation, now: float) -> bytes | None:
+        """Return the translated packet if it needs no more than that and new numbers; None: it has to be rewritten."""
+        if not self._steady:
+            return None
+        direction = path.direction
+        sender, layout, shifts = self._streams[direction], self._layout, self._shifts
+        seq, ack, words, window = layout.middle(data)
+        begin = layout.texts.get(words)
+        if begin is None or not 0 <= ack - sender.acked < HALF:
+            return None
+        text = data[begin:]
+        if (text or shifts) and seq != sender.next % MODULO:
+            return None
+        if text:
+            if not self._passes(data, text, direction, now):
+                return None
+            sender.next = sender.undecided = sender.held = sender.next + len(text)
+        elif begin != len(data):
+            return None
+        if shifts and begin != layout.bare and layout.may_hold_numbers(data, begin):
+            return None
+        sender.last = data
+        sender.acked = ack
+        if not shifts:
+            return path.apply(data)
+        sent, received = shifts[direction]
+        seen, said = (seq + sent) % MODULO, (ack - received) % MODULO
+        return path.apply(data, _MIDDLE.pack(seen, said, words, window), seen - seq + said - ack)
 
-    def _passes(self, sender: Stream, data: bytes, text: bytes, direction: Direction, now: float) -> bool:
-        """Take the next octets if the helper need not see them: it has left, or they are sound and it ignores them."""
+    def _passes(self, data: bytes, text: bytes, direction: Direction, now: float) -> bool:
+        """Whether the helper need not see the next octets: it has left, or they are sound and it ignores them."""
         helper = self._helper
-        if helper is not None:
-            try:
-                if not self._layout.is_sound(data) or not helper.ignores(text, direction):
-                    return False
-            except Exception as error:
-                self._ledger.now = now
-                self._ledger.fault("ignores", error)
-                return False
-        sender.next = sender.undecided = sender.held = sender.next + len(text)
-        return True
+        if helper is None:
+            return True
+        try:
+            return self._layout.is_sound(data) and helper.ignores(text, direction)
+        except Exception as error:
+            self._ledger.now = now
+            self._ledger.fault("ignores", error)
+            return False
 
-    def _carefully(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
-        """Take a packet apart, and put it together anew if anything moved or is held."""
+    def rewrite(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
+        """Return what a plain packet becomes, addresses untouched; raises PacketError if it may not pass.
+
+        It is taken apart, and put together anew if anything moved or is held.
+        """
         self._steady, self._ledger.now = False, now
         sender, receiver = self._streams[direction], self._streams[1 - direction]
         segment = Segment(data)
@@ -114,13 +124,15 @@ class TcpRewriter:
             back = self._vouch(segment, sender, receiver) if stuck else []
             result = Rewritten(onward, back) if back or len(onward) > 1 else onward[0]
         sender.trim()
-        self._settle(sender, receiver)
+        self._settle()
         return result
 
-    def _settle(self, one: Stream, other: Stream) -> None:
-        self._steady = one.is_steady(other.acked) and other.is_steady(one.acked)
-        self._level = not one.map.shift and not other.map.shift
-        self.finished = self._helper is None and one.idle and other.idle
+    def _settle(self) -> None:
+        client, server = self._streams
+        self._steady = client.is_steady(server.acked) and server.is_steady(client.acked)
+        there, back = client.map.shift, server.map.shift
+        self._shifts = ((there, back), (back, there)) if there or back else ()
+        self.finished = self._helper is None and client.idle and server.idle
 
     def began_with(self, data: bytes) -> bool:
         """Whether a client's SYN is the one that opened this connection, come late, and no new beginning."""

@@ -18,12 +18,13 @@ from nat_lb.errors import PacketError
 from nat_lb.flow import Direction, reverse
 from nat_lb.nat import Translation
 from nat_lb.packet import TCP, Packet, flow_key
-from nat_lb.payload import Rewritten
+from nat_lb.payload import Rewritten, TcpRewriter
 from nat_lb.segment import RST, Segment
 from nat_lb.verdict import Drop, NotForwarded, Reason, Reject, Replace, Stage, Verdict
 
 if TYPE_CHECKING:
     from nat_lb.config import DirectorConfig
+    from nat_lb.datagram import DatagramRewriter
     from nat_lb.expectation import Met
     from nat_lb.lifecycle import Lifecycle
     from nat_lb.tracker import Tracker
@@ -70,10 +71,7 @@ class Pipeline:
             rewriter = connection.rewriter
             if rewriter is None:
                 return path.apply(data)
-            result = rewriter.rewrite(data, path.direction, now)
-            if result is data and not rewriter.finished:
-                return path.apply(data)
-            return self._rewritten(connection, path, result, rewriter.finished)
+            return rewriter.through(data, path, now) or self._rewritten(connection, rewriter, path, data, now)
         except PacketError as error:
             return self._drop(Reason(error.reason))
         except Exception as error:
@@ -110,10 +108,16 @@ class Pipeline:
         return False
 
     def _rewritten(
-        self, connection: Connection, path: Translation, result: bytes | Rewritten, finished: bool
+        self,
+        connection: Connection,
+        rewriter: TcpRewriter | DatagramRewriter,
+        path: Translation,
+        data: bytes,
+        now: float,
     ) -> Verdict:
-        """Translate what became of a packet, and let go of a rewriter that has nothing more to do."""
-        if finished:
+        """Have a packet rewritten, translate what became of it, and let go of a rewriter that has no more to do."""
+        result = rewriter.rewrite(data, path.direction, now)
+        if rewriter.finished:
             connection.rewriter = None
             self.lifecycle.hand_over(connection)
         if isinstance(result, Rewritten):

@@ -18,7 +18,6 @@ FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _END, _NO_OPERATION, _MSS, _SACK, _TIMESTAMPS = 0, 1, 2, 5, 8
 _HEADER = struct.Struct("!HHLLBBHHH")
 _number = int.from_bytes  # bound once
-_NUMBERS = struct.Struct("!LL4sH")
 _STAMPED = bytes((_NO_OPERATION, _NO_OPERATION, _TIMESTAMPS, 10))
 _WORD, _LONG, _BLOCK = struct.Struct("!H"), struct.Struct("!L"), struct.Struct("!LL")
 _DONT_FRAGMENT = 0x4000
@@ -138,11 +137,13 @@ class Segment:
 class Layout:
     """Where plain packets of one family have their TCP fields, to look at one without taking it apart."""
 
-    __slots__ = ("_addresses", "_weight", "at", "numbers", "texts")
+    __slots__ = ("_addresses", "_weight", "at", "bare", "middle", "texts")
 
     def __init__(self, at: int, addresses: int) -> None:
         self.at = at  # where the TCP header begins
-        self.numbers = struct.Struct(f"!{at + 4}xLLH").unpack_from  # sequence, acknowledgement, header length and flags
+        self.bare = at + _HEADER.size  # where one without options ends
+        # What is between the ports and the checksum: sequence and acknowledgement, header length and flags, window.
+        self.middle = struct.Struct(f"!{at + 4}xLLHH").unpack_from
         # Of segments that acknowledge and do nothing else: header length and flags -> where the payload begins.
         self.texts = {words << 12 | flags: at + 4 * words for words in range(5, 16) for flags in (ACK, ACK | PSH)}
         self._addresses = addresses
@@ -159,20 +160,12 @@ class Layout:
         return _number(data[self.at + 16 : self.at + 18]) == pseudo
 
     def may_hold_numbers(self, data: bytes, end: int) -> bool:
-        """Whether the header, which goes to `end`, has other options than timestamps as most stacks write them."""
+        """Whether options, which go to `end`, are other than timestamps as most stacks write them."""
         size = end - self.at
-        return size != _HEADER.size and (size != 32 or data[self.at + 20 : self.at + 24] != _STAMPED)
+        return size != 32 or data[self.at + 20 : self.at + 24] != _STAMPED
 
 
 LAYOUTS = {4: Layout(IPV4_HEADER, 12), 6: Layout(IPV6_HEADER, 8)}
-
-
-def renumbered(data: bytes, at: int, seq: int, ack: int) -> bytes:
-    """Return a plain packet, whose TCP header is at `at`, with another sequence and acknowledgement number."""
-    old_seq, old_ack, rest, check = _NUMBERS.unpack_from(data, at + 4)
-    seq, ack = seq % MODULO, ack % MODULO
-    change = (seq - old_seq + ack - old_ack) % 0xFFFF
-    return data[: at + 4] + _NUMBERS.pack(seq, ack, rest, adjust(check, change)) + data[at + 18 :]
 
 
 def acknowledged_in(data: bytes) -> int | None:

@@ -20,11 +20,14 @@ from hypothesis import strategies as st
 from nat_lb.errors import PacketError
 from nat_lb.flow import Direction, Endpoint
 from nat_lb.helper import Edit, Helper, Message, Peers
+from nat_lb.nat import Translation
 from nat_lb.payload import Rewritten, TcpRewriter
 from nat_lb.testing.recording import Recording
 from nat_lb.testing.tcp_model import Stack, TcpModel, Write, lines
+from tests.nowhere import nowhere
 from tests.property.test_tcp_model import CLIENT, SERVER
 
+NOWHERE = nowhere(SERVER, SERVER)
 MARK = b"227 "
 BRACKETS = re.compile(rb"\((\d+)\)")
 
@@ -78,8 +81,8 @@ class Reservations(Recording):
 class Careful(TcpRewriter):
     """Takes every packet apart."""
 
-    def rewrite(self, data: bytes, direction: Direction, now: float) -> bytes | Rewritten:
-        return self._carefully(data, direction, now)
+    def through(self, data: bytes, path: Translation, now: float) -> None:
+        pass
 
 
 class Box:
@@ -99,7 +102,7 @@ class Box:
 def outcome(rewriter: TcpRewriter, packet: bytes, direction: Direction, now: float) -> list[bytes]:
     """Return the packets that a rewriter makes of one."""
     try:
-        result = rewriter.rewrite(packet, direction, now)
+        result = rewriter.through(packet, NOWHERE[direction], now) or rewriter.rewrite(packet, direction, now)
     except PacketError:
         return []
     return [*result.onward, *result.back] if isinstance(result, Rewritten) else [result]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 
 from nat_lb.flow import Direction, Endpoint
 from nat_lb.nat import Binding, Traffic, transport_is_trustworthy
 from nat_lb.packet import Packet
 from nat_lb.testing import packets
-from nat_lb.testing.packets import ACK, endpoint
+from nat_lb.testing.packets import ACK, PSH, endpoint
 from nat_lb.trackers import Tcp, Udp
 from nat_lb.verdict import Stage
 
@@ -35,6 +37,21 @@ def test_reply_direction_exchanges_the_source_only(three: Three) -> None:
     client, virtual, real = three
     sent = packets.udp(str(real), str(client), b"payload")
     assert binding(virtual, real, udp=True).reply.apply(sent) == packets.udp(str(virtual), str(client), b"payload")
+
+
+@BOTH
+def test_other_numbers_are_written_on_the_way(three: Three) -> None:
+    client, virtual, real = three
+    both, middle = binding(virtual, real), struct.Struct("!LLHH")
+    for seq, ack in ((5, 2**32 - 1), (2**32 - 1, 0), (7, 8), (70000, 2**31)):
+        numbers, change = middle.pack(seq, ack, 0x5018, 0xFFFF), seq - 7 + ack - 8
+        there = both.original.apply(segment(client, virtual, 7, 8), numbers, change)
+        back = both.reply.apply(segment(real, client, 7, 8), numbers, change)
+        assert (there, back) == (segment(client, real, seq, ack), segment(virtual, client, seq, ack))
+
+
+def segment(source: Endpoint, destination: Endpoint, seq: int, ack: int) -> bytes:
+    return packets.tcp(str(source), str(destination), ACK | PSH, b"data", seq=seq, ack=ack)
 
 
 @BOTH

@@ -7,7 +7,7 @@ import pytest
 from nat_lb.errors import PacketError
 from nat_lb.packet import Packet, pseudo_sum
 from nat_lb.payload import acknowledgement
-from nat_lb.segment import LAYOUTS, Segment, renumbered
+from nat_lb.segment import LAYOUTS, Segment
 from nat_lb.testing import packets
 from nat_lb.testing.packets import ACK, PSH, SYN, URG
 
@@ -114,12 +114,3 @@ def test_checksum_is_sound_if_right_or_only_begun(ends: tuple[str, str], payload
     assert layout.is_sound(packet[:at] + begun + packet[at + 2 :])
     for damaged in (layout.at - 1, layout.at, at, len(packet) - 1):
         assert not layout.is_sound(packet[:damaged] + bytes((packet[damaged] ^ 4,)) + packet[damaged + 1 :])
-
-
-@BOTH
-def test_renumbered_packet_is_the_one_built_anew(ends: tuple[str, str]) -> None:
-    packet = packets.tcp(*ends, ACK | PSH, b"data", seq=7, ack=8)
-    at = LAYOUTS[Packet(packet).version].at
-    for seq, ack in ((5, 2**32 - 1), (2**32 - 1, 0), (7, 8), (70000, 2**31)):
-        assert renumbered(packet, at, seq, ack) == packets.tcp(*ends, ACK | PSH, b"data", seq=seq, ack=ack)
-    assert renumbered(packet, at, -1, 2**32) == renumbered(packet, at, 2**32 - 1, 0)

@@ -166,7 +166,7 @@ class Talk:
     def _arrives(self, direction: Direction, packet: bytes) -> None:
         """Compare a packet with what its receiver has, and let it have the rest."""
         layout = LAYOUTS[self.client.address.version]
-        seq, ack, words = layout.numbers(packet)
+        seq, ack, words, _ = layout.middle(packet)
         if way_of(packet)[:2] == self.ends[direction][1::-1]:
             self._acknowledged(direction, ack)
             return

@@ -32,6 +32,7 @@ from nat_lb_ftp.wire import find_extended, find_passive, parse_eprt, parse_port,
 __all__ = ["Ftp", "FtpOptions"]
 
 HANDSHAKE = b"\x16"  # the first octet of TLS (RFC 8446 §5.1); no command begins with it
+_NEWLINE = 10  # the octet
 _FROM_CLIENT = Direction.ORIGINAL
 UNSUPPORTED = frozenset({"LPRT", "LPSV"})  # RFC 1639, which RFC 2428 made obsolete
 
@@ -72,7 +73,7 @@ class Ftp(Helper):
 
     def ignores(self, octets: bytes, direction: Direction) -> bool:
         """Ignore one plain line, but count it: replies are told by the commands before them."""
-        if octets.find(b"\n") != len(octets) - 1 or not self._spoken[direction]:
+        if octets[-1:] != b"\n" or _NEWLINE in octets[:-1] or not self._spoken[direction]:
             return False
         if direction is _FROM_CLIENT:
             return self._commands.sent_plain(octets)

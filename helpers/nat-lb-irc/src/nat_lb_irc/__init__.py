@@ -51,7 +51,7 @@ from nat_lb_irc.wire import (
 )
 
 _FROM_CLIENT = Direction.ORIGINAL
-_CTCP = b"\x01"
+_CTCP = 1  # the octet
 
 
 class IrcOptions(Options):
