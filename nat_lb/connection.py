@@ -79,7 +79,7 @@ class Connection:
         self.reply_key = key[:1] + address + key[1 : 1 + size] + port + key[1 + 2 * size : 3 + 2 * size]
         self.service = service
         self.tracking = tracking or service.tracking
-        if not self.tracking.tracker.has_ports():
+        if not self.tracking.has_ports:
             self._hide_sources(size)
         self.real_server = real_server
         self.binding = binding
@@ -234,7 +234,7 @@ def _quoted(connection: Connection) -> tuple[bytes, ...]:
 
     An ICMP error quotes a packet as it left.  Its key is the other direction's key reversed, unless sources are hidden.
     """
-    if connection.tracking.tracker.has_ports():
+    if connection.tracking.has_ports:
         return ()
     client, virtual, real = (end.packed for end in (connection.client, connection.virtual, connection.real))
     protocol, nowhere = connection.key[:1], b"\0\0"

@@ -261,7 +261,7 @@ class ExpectationTable:
         present = self.public.own(whose, real)
         if present is not None and present.address == virtual and fits(present.port):
             return present
-        lowest = FIRST_UNPRIVILEGED_PORT if tracking.tracker.has_ports() else 0
+        lowest = FIRST_UNPRIVILEGED_PORT if tracking.has_ports else 0
         below = range(lowest + (real.port - lowest) % ports, real.port, ports)
         for port in chain(range(real.port, 65537 - ports, ports), below):
             if fits(port):
@@ -286,7 +286,7 @@ class ExpectationTable:
 def _is_complete(met: Met, key: bytes) -> bool:
     """Whether nothing else is wrong with a first packet: its source is the one awaited, or any may be."""
     expectation = met.expectation
-    if not expectation.tracking.tracker.has_ports():
+    if not expectation.tracking.has_ports:
         return expectation.client is not None
     wanted = expectation.client if met.direction is Direction.ORIGINAL else expectation.real
     return wanted is None or wanted == FlowKey.from_bytes(key).source

@@ -133,7 +133,7 @@ class ExpectationLedger:
         expectation = self._made(tracking, keys, terms)
         expectation.scope, expectation.public, expectation.real, expectation.client = whose, public, real, client
         self._add(expectation, terms)
-        if not tracking.tracker.has_ports():
+        if not tracking.has_ports:
             # Whoever gives a number out anew has no use for it any more; its packets would go to the old connection.
             self._ended += self._table.public.connections(whose, public)
         return public

@@ -119,11 +119,12 @@ class RealServer:
 class Tracking:
     """How one service tracks one protocol: the tracker, and this service's timeouts (seconds, by state number)."""
 
-    __slots__ = ("active", "opening", "reopened", "timeouts", "tracker")
+    __slots__ = ("active", "has_ports", "opening", "reopened", "timeouts", "tracker")
 
     def __init__(self, tracker: type[Tracker], timeouts: tuple[float, ...]) -> None:
         self.tracker = tracker
         self.timeouts = timeouts
+        self.has_ports = tracker.has_ports()
         self.opening = tuple(tracker.event(octet) in tracker.opening for octet in range(256))
         self.active = tuple(state in tracker.active for state in tracker.states)
         self.reopened = tuple(state in tracker.reopened for state in tracker.states)
