@@ -11,17 +11,15 @@ import contextlib
 import subprocess
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
 from nat_lb.api import Endpoint
-from nat_lb.testing.dialogue import Dialogue
 from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark, wait_until
 from nat_lb.testing.packets import endpoint
-from nat_lb_h323.framing import tpkt_length
+from nat_lb_h323.recorded import recorded
 from nat_lb_h323.testing import acknowledge_channel, address, control, fast_start, open_channel, ras, signal
 from tests.live.ground import IPV4, IPV6, Family, both_families, joined, of_both, select
 from tests.live.h323_ends import (
@@ -36,7 +34,6 @@ from tests.live.h323_ends import (
     told_in_ras,
 )
 
-CAPTURES = Path(__file__).parents[3] / "shared" / "captures"
 CALLS, RAS, H245, RTP, T120 = 1720, 1719, 2000, 6000, 1503
 INSIDE = " || ".join(f"frame contains {octets}" for octets in ("ac:10:00:02", "ac:10:00:03", "fd:00:01:72:00:16"))
 REFUSED = "h225.alerting_element"  # what is refused passes as it is, and only alertings are
@@ -266,46 +263,25 @@ def test_message_in_pieces_is_translated(ground: Ground, cuts: Sequence[int]) ->
     hang_up(*calls)
 
 
-@pytest.mark.skipif(not CAPTURES.is_dir(), reason="the captures are not part of the project")
 def test_recorded_call_of_real_terminals_is_translated(ground: Ground) -> None:
     calls = two_calls(ground, IPV4)
     for call in calls:
         client, server = ground.client[IPV4], call.server.end
-        places = {"203.0.113.10": client.address, "203.0.113.100": Lab.vip, "10.77.0.11": server.address}
-        said = list(recorded(1720, places))
-        call.client.says(said[0])
-        assert told(call.signalling.hears())["destCallSignalAddress"] == server.at(CALLS)
-        listener = server.listen(5555)
-        call.signalling.says(said[1])
+        call.client.says(recorded("setup", caller=client.at(32803), called=vip(IPV4, CALLS)))
+        assert call.signalling.hears() == recorded("setup", caller=client.at(32803), called=server.at(CALLS))
+        call.signalling.says(recorded("connect", h245=server.at(H245)))
         outside = client.connect(told(call.client.hears())["h245Address"])
-        inside, _ = listener.accept()
-        opened, theirs, answer, ours = recorded(5555, places)
-        exchange(outside, inside, opened, unchanged=True)
-        public = [exchange(inside, outside, message)["mediaControlChannel"] for message in (theirs, answer)]
-        exchange(outside, inside, ours, unchanged=True)
+        inside, _ = call.server.h245.accept()
+        ports = {"client_rtp": client.at(7000), "client_rtcp": client.at(7001)}
+        ports |= {"rtp": server.at(RTP), "rtcp": server.at(RTP + 1)}
+        exchange(outside, inside, recorded("client opens", **ports), unchanged=True)
+        said = (recorded(message, **ports) for message in ("server opens", "server accepts"))
+        public = [exchange(inside, outside, message)["mediaControlChannel"] for message in said]
+        exchange(outside, inside, recorded("client accepts", **ports), unchanged=True)
         assert public[0] == public[1]
         with client.datagrams(7001) as rtcp:
             stream_both_ways(rtcp, call.server.rtcp, public[0], first="server")
-        listener.close()
     hang_up(*calls)
-
-
-def recorded(port: int, places: Mapping[str, str]) -> Iterator[bytes]:
-    """Return the messages of a recorded connection as they were sent, but at other places."""
-    inside, outside = (CAPTURES / f"h323-kernelnat-{side}.pcap" for side in ("rs", "client"))
-    for _, step in Dialogue.from_captures(inside, outside, port).says:
-        data = step.data
-        for there, here in places.items():
-            data = data.replace(ip_address(there).packed, ip_address(here).packed)
-        yield from (data[start:end] for start, end in tpkts(data))
-
-
-def tpkts(data: bytes) -> Iterator[tuple[int, int]]:
-    start = 0
-    while start < len(data):
-        end = start + tpkt_length(data[start:])
-        yield start, end
-        start = end
 
 
 def test_terminal_registers_and_calls_go_both_ways_with_its_gatekeeper(ground: Ground) -> None:

@@ -20,6 +20,7 @@ from nat_lb.testing.conformance import (
 from nat_lb.testing.dialogue import Connects, Says
 from nat_lb.testing.packets import endpoint
 from nat_lb_h323 import H245, H323
+from nat_lb_h323.recorded import recorded
 from nat_lb_h323.testing import (
     Value,
     acknowledge_channel,
@@ -90,9 +91,24 @@ def accepted(host: str) -> list[bytes]:
     return fast_start(media(open_channel, 1, host, rtp=6000, rtcp=6001), reverse)
 
 
+def recorded_setup(host: str) -> bytes:
+    return recorded("setup", caller=endpoint(f"{CLIENT}:32803"), called=endpoint(f"{host}:1720"))
+
+
+def recorded_media(message: str) -> Callable[[str], bytes]:
+    """Return what makes a recorded message of a server's host; the client's endpoints are always its own."""
+    client = {"client_rtp": endpoint(f"{CLIENT}:7000"), "client_rtcp": endpoint(f"{CLIENT}:7001")}
+    return lambda host: recorded(message, rtp=endpoint(f"{host}:6000"), rtcp=endpoint(f"{host}:6001"), **client)
+
+
 class TestH323(HelperConformance):
     helper = "h323"
     dialogues: ClassVar[dict[str, Dialogue]] = {
+        "recorded": call(
+            client_says(recorded_setup(VIP), arrives=recorded_setup(REAL)),
+            says(lambda host: recorded("connect", h245=endpoint(f"{host}:5555"))),
+            client_connects(f"{VIP}:5555", reaches=f"{REAL}:5555"),
+        ),
         "H.245 on a connection of its own": call(
             client_says(setup(VIP), arrives=setup(REAL)),
             says(lambda host: signal("connect", h245Address=at(host, 2000))),
@@ -184,6 +200,14 @@ class TestH245(HelperConformance):
 
     helper = "h245"
     dialogues: ClassVar[dict[str, Dialogue]] = {
+        "recorded": call(
+            client_says(recorded_media("client opens")(REAL)),
+            says(recorded_media("server opens")),
+            says(recorded_media("server accepts")),
+            client_says(recorded_media("client accepts")(REAL)),
+            *rtp_both_ways(),
+            left_over=2,
+        ),
         "two streams": call(
             client_says(control(media(open_channel, 1, CLIENT, rtcp=7001))),
             says(lambda host: control(media(open_channel, 1, host, rtcp=6001))),
