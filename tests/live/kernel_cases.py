@@ -17,6 +17,7 @@ from typing import Any
 from pycrate_asn1dir.H225 import H323_MESSAGES
 
 from nat_lb.api import Endpoint
+from nat_lb_h323.recorded import recorded
 from nat_lb_h323.testing import address, signal, tpkt
 from tests.live.ground import IPV4, IPV6, Family
 from tests.live.side_by_side import End, Failed, Play, Stage, Supported, expect
@@ -36,11 +37,15 @@ OFFER = re.compile(rb"PRIVMSG \S+ :\x01DCC SEND \S+ (\S+) (\d+) 7\x01\r\n")
 
 @dataclass(frozen=True)
 class Case:
-    """A dialogue over one of the families; `alike` if both directors leave both ends the same octets to read."""
+    """A dialogue over one of the families.
+
+    Both ends read the same octets through either director, but for those of the server's that are `unlike`: where they
+    begin and end in all that it hears.
+    """
 
     play: Play
     family: Family = IPV4
-    alike: bool = True
+    unlike: tuple[int, int] = (0, 0)
 
 
 def whole(text: bytes) -> tuple[bytes, ...]:
@@ -247,12 +252,53 @@ def h323(stage: Stage, port: int, *, write: Callable[..., bytes], cut: Cut = who
     stage.transfers(stage.client, "listener", stage.vip, int.from_bytes(told[at : at + 2], "big"))
 
 
+def recorded_h323(stage: Stage, port: int) -> None:
+    """A call of real terminals: its H.245 on a connection of its own, and there RTP and RTCP."""
+    stage.opens(H323.port)
+    called, clients = (Endpoint(ip_address(address), H323.port) for address in (stage.vip, stage.client.address))
+    setup = recorded("setup", caller=clients, called=called)
+    stage.client.says(setup)
+    stage.server.hears(len(setup))
+    own, theirs = called._replace(address=ip_address(stage.server.address)), clients
+    stage.server.call("listen", "listener", stage.server.address, port)
+    connect = recorded("connect", h245=own._replace(port=port))
+    stage.server.says(connect)
+    address, at = endpoint_in(stage.client.hears(len(connect)), connect, own._replace(port=port))
+    expect("where H.245 is", address, stage.vip)
+    stage.client.call("connect", "h245", address, at)
+    expect("the other end of H.245", stage.server.call("accept", "h245", "listener"), stage.client.address)
+    rtp = own._replace(port=port + 2), own._replace(port=port + 3)
+    ours = theirs._replace(port=port + 4), theirs._replace(port=port + 5)
+    ends = dict(zip(("rtp", "rtcp", "client_rtp", "client_rtcp"), (*rtp, *ours), strict=True))
+    for speaker, message in (stage.client, "client opens"), (stage.server, "server opens"):
+        exchanged(speaker, recorded(message, **ends))
+    heard = exchanged(stage.server, recorded("server accepts", **ends))
+    exchanged(stage.client, recorded("client accepts", **ends))
+    for end, there in zip(ours, rtp, strict=True):
+        address, public = endpoint_in(heard, recorded("server accepts", **ends), there)
+        expect("where the stream is", address, stage.vip)
+        stage.streams(end.port, public, there.port)
+
+
+def exchanged(speaker: End, message: bytes) -> bytes:
+    """Say something in H.245, and return what the other end hears."""
+    speaker.says(message, on="h245")
+    return speaker.other.hears(len(message), on="h245")
+
+
+def endpoint_in(heard: bytes, said: bytes, named: Endpoint) -> tuple[str, int]:
+    """Return the address and port that are heard where an endpoint was said."""
+    at = said.index(b"".join(named.packed))
+    return str(ip_address(heard[at : at + 4])), int.from_bytes(heard[at + 4 : at + 6], "big")
+
+
 def within(text: bytes) -> tuple[bytes, ...]:
     """Two segments, cut in the middle."""
     return text[: len(text) // 2], text[len(text) // 2 :]
 
 
 PIPELINED = b"200 NOOP ok\r\n"
+CLIENTS_CALL_ID = (156 + 12, 156 + 14)  # in the second message that a server hears
 LINES = b"227-You asked for it\r\n 220 as it were\r\n"
 
 CASES: Mapping[str, Case] = {
@@ -281,8 +327,10 @@ CASES: Mapping[str, Case] = {
     "IRC: RESUME of an offer at a port that is taken": Case(resumed),
     "IRC: DCC offered by the server's side over IPv6": Case(partial(dcc, side="server"), IPV6),
     "H.323: Connect without the fields of later versions": Case(partial(h323, write=of_old)),
+    "H.323: a recorded call, with H.245, RTP and RTCP": Case(recorded_h323),
     "H.323: Connect of today, with a long extension bitmap": Case(partial(h323, write=signal)),
     "H.323: Connect in two segments": Case(partial(h323, write=of_old, cut=within)),
-    "PPTP: a call": Case(partial(pptp, calls=1), alike=False),
+    "H.323: Connect over IPv6": Case(partial(h323, write=of_old), IPV6),
+    "PPTP: a call": Case(partial(pptp, calls=1), unlike=CLIENTS_CALL_ID),
     "PPTP: two calls in one control connection": Case(partial(pptp, calls=2)),
 }

@@ -78,6 +78,23 @@ class Puppet:
         found, self.unread[name] = self.unread[name][:size], self.unread[name][size:]
         return found.hex()
 
+    def bind(self, name: str, address: str, port: int) -> None:
+        """Exchange datagrams from this port on from now on."""
+        self.sockets[name] = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+        self.sockets[name].bind((address, port))
+
+    def send_to(self, name: str, octets: str, address: str, port: int) -> None:
+        self.sockets[name].sendto(bytes.fromhex(octets), (address, port))
+
+    def receive(self, name: str, seconds: float) -> tuple[str, str, int] | None:
+        """Return the next datagram, and the address and port that it comes from; None if it takes longer."""
+        self.sockets[name].settimeout(seconds)
+        try:
+            data, source = self.sockets[name].recvfrom(65536)
+        except TimeoutError:
+            return None
+        return data.hex(), source[0], source[1]
+
     def tunnel(self, name: str, address: str) -> None:
         """Exchange GRE packets with an address from now on."""
         self.sockets[name] = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_GRE)

@@ -47,7 +47,7 @@ class Supported:
 
 
 class End:
-    """One end of the dialogue; everything that it reads on the control connection is kept in `heard`."""
+    """One end of the dialogue; everything that it reads on connections of control is kept in `heard`."""
 
     other: End
 
@@ -69,18 +69,18 @@ class End:
         self.heard = b""
         self.call("reset")
 
-    def says(self, *pieces: bytes) -> None:
-        """Send on the control connection, each piece in a segment of its own."""
-        self.call("send", "control", *(piece.hex() for piece in pieces))
+    def says(self, *pieces: bytes, on: str = "control") -> None:
+        """Send on the control connection, or another one, each piece in a segment of its own."""
+        self.call("send", on, *(piece.hex() for piece in pieces))
 
-    def hears(self, size: int = 0) -> bytes:
-        """Return the next line of the control connection, or its next octets."""
-        reading = ("read_octets", "control", size) if size else ("read_line", "control")
+    def hears(self, size: int = 0, *, on: str = "control") -> bytes:
+        """Return the next line of the control connection, or of another one, or its next octets."""
+        reading = ("read_octets", on, size) if size else ("read_line", on)
         for _ in range(LOOKS):
             if (found := self.call(*reading, LOOK)) is not None:
                 self.heard += bytes.fromhex(found)
                 return bytes.fromhex(found)
-            if self.other.call("retransmissions", "control") >= IN_VAIN:
+            if self.other.call("retransmissions", on) >= IN_VAIN:
                 raise Failed(f"nothing arrived, although it was sent again {IN_VAIN} times")
         raise Failed(f"nothing arrived in {LOOK * LOOKS:g} s")
 
@@ -119,6 +119,19 @@ class Stage:
                 if (arrived := bytes.fromhex(found)).endswith(mark):  # others may have been sent more than once
                     return arrived
         raise Failed(f"no packet of {LOOKS} arrived")
+
+    def streams(self, port: int, public: int, real: int) -> None:
+        """Exchange datagrams between a port of the client's and a public one, which stands for one of the server's."""
+        self.client.call("bind", "stream", self.client.address, port)
+        self.server.call("bind", "stream", self.server.address, real)
+        self.client.call("send_to", "stream", b"there".hex(), self.vip, public)
+        arrived = [b"there".hex(), self.client.address, port]
+        expect("the datagram from the client", self.server.call("receive", "stream", LOOK * IN_VAIN), arrived)
+        self.server.call("send_to", "stream", b"back".hex(), self.client.address, port)
+        arrived = [b"back".hex(), self.vip, public]
+        expect("the datagram from the server", self.client.call("receive", "stream", LOOK * IN_VAIN), arrived)
+        for end in self.client, self.server:
+            end.call("close", "stream")
 
     def goes_on(self) -> None:
         """Let each end say one more line, and the other read it whole."""
