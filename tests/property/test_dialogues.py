@@ -25,6 +25,7 @@ from nat_lb.payload import Rewritten, TcpRewriter
 from nat_lb.testing.recording import Recording
 from nat_lb.testing.tcp_model import Stack, TcpModel, Write, lines
 from tests.nowhere import nowhere
+from tests.property.habits import stacks
 from tests.property.test_tcp_model import CLIENT, SERVER
 
 NOWHERE = nowhere(SERVER, SERVER)
@@ -135,19 +136,7 @@ TEXTS = st.sampled_from(
 LINES = st.lists(
     st.builds(Line, TEXTS, st.tuples() | st.tuples(*[st.integers(0, 50)] * 3), st.booleans()), min_size=1, max_size=6
 )
-STACKS = st.fixed_dictionaries(
-    {
-        "mss": st.sampled_from([88, 536, 1460]),
-        "window": st.sampled_from([300, 5000, 65535]),
-        "sack": st.booleans(),
-        "timestamps": st.booleans(),
-        "nagle": st.booleans(),
-        "recut": st.booleans(),
-        "delayed_ack": st.booleans(),
-        "slow_reader": st.sampled_from([0.0, 0.2]),
-        "keepalive": st.sampled_from([0.0, 0.1]),
-    }
-)
+STACKS = stacks(window=st.sampled_from([300, 5000, 65535]))
 NETWORKS = st.fixed_dictionaries(
     {
         "loss": st.sampled_from([0.0, 0.1]),
@@ -156,6 +145,7 @@ NETWORKS = st.fixed_dictionaries(
         "corrupt": st.sampled_from([0.0, 0.05]),
     }
 )
+CONDITIONS = st.fixed_dictionaries({"one": STACKS, "other": STACKS, "network": NETWORKS, "seed": st.integers(0, 2**32)})
 
 DULL, MARKED = (
     [b"150 ok\r\n", b"NOOP\r\nNOOP\r\n", b"?7 \r\n"],
@@ -174,25 +164,18 @@ def script(dialogue: list[Line], first: int) -> list[Write]:
 
 
 @settings(max_examples=300, deadline=None)
-@given(LINES, LINES, STACKS, STACKS, NETWORKS, st.integers(0, 2**32))
+@given(LINES, LINES, CONDITIONS)
 def test_each_stream_arrives_with_every_edit_made_once(
-    asked: list[Line],
-    answered: list[Line],
-    one: dict[str, Any],
-    other: dict[str, Any],
-    network: dict[str, Any],
-    seed: int,
+    asked: list[Line], answered: list[Line], conditions: dict[str, Any]
 ) -> None:
-    converse(asked, answered, one, other, network, seed)
+    converse(asked, answered, **conditions)
 
 
 @settings(max_examples=100, deadline=None)
-@given(STACKS, STACKS, NETWORKS, st.integers(0, 2**32))
-def test_long_sessions_with_few_edits_arrive(
-    one: dict[str, Any], other: dict[str, Any], network: dict[str, Any], seed: int
-) -> None:
-    rng = random.Random(seed)
-    converse(session(rng), session(rng), one, other, network, seed)
+@given(CONDITIONS)
+def test_long_sessions_with_few_edits_arrive(conditions: dict[str, Any]) -> None:
+    rng = random.Random(conditions["seed"])
+    converse(session(rng), session(rng), **conditions)
 
 
 def converse(

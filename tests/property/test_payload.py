@@ -25,6 +25,7 @@ from nat_lb.plugins import Registry
 from nat_lb.testing.tcp_endpoint import Stack, Write, anything
 from nat_lb.testing.tcp_model import TcpModel
 from nat_lb.verdict import NotForwarded
+from tests.property.habits import stacks
 
 CLIENT = Endpoint(ip_address("203.0.113.10"), 40000)
 VIRTUAL, REAL = Endpoint(ip_address("203.0.113.100"), 21), Endpoint(ip_address("10.77.0.11"), 2121)
@@ -92,19 +93,7 @@ LINE = st.one_of(
     ),
 )
 STREAM = st.lists(LINE, min_size=1, max_size=8).map(b"".join)
-OPTIONS = st.fixed_dictionaries(
-    {
-        "mss": st.sampled_from([88, 536, 1460]),
-        "window": st.sampled_from([600, 65535]),
-        "sack": st.booleans(),
-        "timestamps": st.booleans(),
-        "nagle": st.booleans(),
-        "recut": st.booleans(),
-        "delayed_ack": st.booleans(),
-        "slow_reader": st.sampled_from([0.0, 0.2]),
-        "keepalive": st.sampled_from([0.0, 0.1]),
-    }
-)
+OPTIONS = stacks(window=st.sampled_from([600, 65535]))
 NETWORK = st.fixed_dictionaries(
     {
         "loss": st.sampled_from([0.0, 0.1, 0.25]),

@@ -17,6 +17,7 @@ from nat_lb.flow import Endpoint
 from nat_lb.testing.tcp_endpoint import anything
 from nat_lb.testing.tcp_model import Middle, Stack, TcpModel, Write, lines
 from nat_lb.testing.tcp_segment import ACK, FIN, MSS, RST, SACK, SYN, TIMESTAMPS, URG, Segment, signed
+from tests.property.habits import stacks
 
 CLIENT, SERVER = Endpoint(ip_address("203.0.113.10"), 40000), Endpoint(ip_address("10.77.0.11"), 21)
 CLIENT6, SERVER6 = Endpoint(ip_address("2001:db8::10"), 40000), Endpoint(ip_address("2001:db8::11"), 21)
@@ -30,20 +31,7 @@ WRITES = st.builds(
     after=st.just(anything),
     urgent=st.sampled_from([False] * 4 + [True]),
 )
-STACKS = st.fixed_dictionaries(
-    {
-        "script": st.lists(WRITES, min_size=1, max_size=5),
-        "mss": st.sampled_from([88, 536, 1460]),
-        "window": st.sampled_from([60, 600, 65535]),
-        "sack": st.booleans(),
-        "timestamps": st.booleans(),
-        "nagle": st.booleans(),
-        "recut": st.booleans(),
-        "delayed_ack": st.booleans(),
-        "slow_reader": st.sampled_from([0.0, 0.2]),
-        "keepalive": st.sampled_from([0.0, 0.1]),
-    }
-)
+STACKS = stacks(script=st.lists(WRITES, min_size=1, max_size=5), window=st.sampled_from([60, 600, 65535]))
 
 
 def identity(packet: bytes, _now: float) -> list[bytes]:
