@@ -72,6 +72,18 @@ def pipelined(ftp: ftplib.FTP) -> Any:
     return [first[:3], ftp.getresp()[:3], ftp.getresp()[:3], content.decode()]
 
 
+def elsewhere(ftp: ftplib.FTP, address: str) -> Any:
+    """A passive download whose data connection comes from another address of ours; what it brings, or why nothing."""
+    where = ftplib.parse227(ftp.sendcmd("PASV"))
+    try:
+        with socket.create_connection(where, TIMEOUT, source_address=(address, 0)) as data:
+            ftp.putcmd("RETR it")
+            content = data.makefile("rb").read().decode()
+    except ConnectionRefusedError as error:
+        return type(error).__name__
+    return [ftp.getresp()[:3], ftp.getresp()[:3], content]
+
+
 def chopped(ftp: ftplib.FTP) -> Any:
     """Active downloads: the command that names our port is cut in two, at each of its octets in turn."""
     assert ftp.sock is not None
@@ -111,7 +123,7 @@ def say(ftp: ftplib.FTP, *commands: str) -> Any:
 
 
 SESSIONS: dict[str, Callable[..., Any]] = {
-    one.__name__: one for one in (errand, many, passive_text, pipelined, chopped, say)
+    one.__name__: one for one in (errand, many, passive_text, pipelined, elsewhere, chopped, say)
 }
 
 

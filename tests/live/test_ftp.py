@@ -31,6 +31,7 @@ SERVERS = {"vsftpd": 21, "pyftpdlib": 2121, "proftpd": 2122} | ({} if ONLY_ROOT 
 TLS = {"explicit": 2990, "implicit": 990}
 TLS_RANGES = {"explicit": ("52000-52099", "52100-52199"), "implicit": ("52200-52299", "52300-52399")}
 TLS_WITHOUT_RANGES = 2991
+FOREIGN_CLIENTS = 2992
 SCRIPTS: Mapping[str, tuple[int, tuple[str, ...]]] = {
     "pipelined": (2200, ("pipelined",)),
     "multiline": (2201, ("multiline",)),
@@ -48,6 +49,8 @@ real_servers = pytest.mark.parametrize("server", ["vsftpd", "pyftpdlib"])
 def files(family: Family) -> str:
     services = [service(family, port) for port in (*SERVERS.values(), *(script[0] for script in SCRIPTS.values()))]
     services.append(service(family, TLS_WITHOUT_RANGES, at=TLS["explicit"]))
+    allowed = "helper_options.ftp.foreign_clients = true"
+    services.append(service(family, FOREIGN_CLIENTS, allowed, at=SCRIPTS["pipelined"][0]))
     for kind, ranges in TLS_RANGES.items():
         addresses = ["172.16.0.2", "172.16.0.3"] if family.version == 4 else ["fd00:172:16::2", "fd00:172:16::3"]
         table = [f'"{address}" = "{ports}"' for address, ports in zip(addresses, ranges, strict=True)]
@@ -213,6 +216,17 @@ def test_foreign_address_in_a_reply_is_not_followed(ground: Ground) -> None:
     text = ground.session(IPV4, SCRIPTS["foreign"][0], "passive_text")
     assert "(10,9,8,7," in text
     wait_until(lambda: "227 names 10.9.8.7:" in ground.director.log())
+
+
+def test_data_connection_from_another_address_is_let_in_only_where_that_is_allowed(ground: Ground) -> None:
+    client, other = ground.lab.client, "202.100.1.77"
+    client.run(["ip", "address", "add", f"{other}/24", "dev", client.device], check=True)
+    allowed, refused = (
+        ground.session(IPV4, port, "elsewhere", other) for port in (FOREIGN_CLIENTS, SCRIPTS["pipelined"][0])
+    )
+    client.run(["ip", "address", "delete", f"{other}/24", "dev", client.device], check=True)
+    assert allowed[:2] == ["150", "226"] and allowed[2] in ground.names
+    assert refused == "ConnectionRefusedError"
 
 
 @pytest.mark.parametrize("server", SERVERS)
