@@ -284,14 +284,15 @@ def test_recorded_call_of_real_terminals_is_translated(ground: Ground) -> None:
     hang_up(*calls)
 
 
-def test_terminal_registers_and_calls_go_both_ways_with_its_gatekeeper(ground: Ground) -> None:
-    client = ground.client[IPV4]
+@both_families
+def test_terminal_registers_and_calls_go_both_ways_with_its_gatekeeper(ground: Ground, family: Family) -> None:
+    client = ground.client[family]
     incoming = client.listen(CALLS)
     for port in 1719, 1729:
         socket = client.datagrams(port)
-        socket.says(ras("gatekeeperRequest", **named(rasAddress=client.at(port))), vip(IPV4, RAS))
-        wait_until(lambda: any(server.ras.is_sent_to() for server in ground.servers[IPV4]), 20.0, "a gatekeeper")
-        gatekeeper = next(server for server in ground.servers[IPV4] if server.ras.is_sent_to())
+        socket.says(ras("gatekeeperRequest", **named(rasAddress=client.at(port))), vip(family, RAS))
+        wait_until(lambda: any(server.ras.is_sent_to() for server in ground.servers[family]), 20.0, "a gatekeeper")
+        gatekeeper = next(server for server in ground.servers[family] if server.ras.is_sent_to())
         register(socket, gatekeeper)
         outgoing, public = admitted(socket, gatekeeper)
         outgoing.says(signal("setup", **named(destCallSignalAddress=public)))
@@ -308,23 +309,23 @@ def register(socket: Datagrams, gatekeeper: Called) -> None:
     assert told_in_ras(asked)["rasAddress"] == source == client.at(socket.port)
     gatekeeper.ras.says(ras("gatekeeperConfirm", **named(rasAddress=inside.at(RAS))), source)
     answer, seen = socket.hears()
-    assert told_in_ras(answer)["rasAddress"] == seen == vip(IPV4, RAS)
+    assert told_in_ras(answer)["rasAddress"] == seen == vip(client.family, RAS)
     here = {"rasAddress": [address(source)], "callSignalAddress": [address(client.at(CALLS))]}
     socket.says(ras("registrationRequest", **here, timeToLive=60), seen)
     assert gatekeeper.ras.hears()[0] == ras("registrationRequest", **here, timeToLive=60)
     there = {"callSignalAddress": [address(inside.at(CALLS))]}
     gatekeeper.ras.says(ras("registrationConfirm", **there, timeToLive=60), source)
-    assert str(told_in_ras(socket.hears()[0])["callSignalAddress"].address) == Lab.vip
+    assert str(told_in_ras(socket.hears()[0])["callSignalAddress"].address) == client.family.vip
 
 
 def admitted(socket: Datagrams, gatekeeper: Called) -> tuple[Stream, Endpoint]:
     """Return a connection to where the gatekeeper wants a call to go, which is itself."""
-    socket.says(ras("admissionRequest"), vip(IPV4, RAS))
+    socket.says(ras("admissionRequest"), vip(socket.end.family, RAS))
     _, source = gatekeeper.ras.hears()
     confirmed = ras("admissionConfirm", **named(destCallSignalAddress=gatekeeper.end.at(CALLS)))
     gatekeeper.ras.says(confirmed, source)
     public = told_in_ras(socket.hears()[0])["destCallSignalAddress"]
-    assert (str(public.address), public.port == CALLS) == (Lab.vip, False)
+    assert (str(public.address), public.port == CALLS) == (socket.end.family.vip, False)
     return socket.end.connect(public), public
 
 
@@ -332,7 +333,7 @@ def called_by(gatekeeper: Called, terminal: Listener) -> None:
     """Call a terminal that has registered, which then takes H.245 and streams to itself."""
     calling = gatekeeper.end.connect(terminal.end.at(CALLS))
     accepted, source = terminal.accept()
-    assert str(source.address) == Lab.vip
+    assert str(source.address) == terminal.end.family.vip
     ends = named(sourceCallSignalAddress=gatekeeper.end.at(source.port), destCallSignalAddress=terminal.end.at(CALLS))
     calling.says(signal("setup", **ends))
     assert told(accepted.hears()) == {
@@ -344,7 +345,7 @@ def called_by(gatekeeper: Called, terminal: Listener) -> None:
     calling.hears()
     inside = gatekeeper.end.connect(terminal.end.at(2020))
     outside, source = h245.accept()
-    assert str(source.address) == Lab.vip
+    assert str(source.address) == terminal.end.family.vip
     rtcp = exchange(inside, outside, control(open_channel(1, rtcp=gatekeeper.end.at(RTP + 1))))["mediaControlChannel"]
     with terminal.end.datagrams(2021) as ours:
         stream_both_ways(ours, gatekeeper.rtcp, rtcp, first="client")
