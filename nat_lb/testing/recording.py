@@ -10,6 +10,7 @@ port, or the next that the test has not declared to be taken.
 
 from __future__ import annotations
 
+from nat_lb.edits import checked
 from nat_lb.flow import Direction, Endpoint
 from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Refusal, Terms
 
@@ -37,6 +38,12 @@ class Recording:
         except Refusal as refusal:
             self.refuse(str(refusal), refusal.kind)
             return []
+
+    def passes(self, helper: Helper, data: bytes, direction: Direction) -> bytes:
+        """Return one message as it goes on, with its edits made; raises ValueError if one of them is no edit."""
+        for edit in reversed(checked(self.shows(helper, data, direction), len(data))):
+            data = data[: edit.start] + edit.text + data[edit.end :]
+        return data
 
     def expect_client(self, real: Endpoint, terms: Terms) -> Endpoint:
         """Note an expectation and return the public endpoint."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from ipaddress import ip_address
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nat_lb.api import Direction, Edit, Endpoint, Peers
+from nat_lb.api import Direction, Edit, Peers
+from nat_lb.testing.packets import endpoint
 from nat_lb.testing.recording import Recording
 from nat_lb_ftp import Ftp, FtpOptions, nat_lb_register_helpers
 
@@ -25,7 +25,7 @@ class Dialogue(Recording):
     """A control connection with a director that remembers what the helper asked of it."""
 
     def __init__(self, client: str = CLIENT, virtual: str = VIRTUAL, real: str = REAL, **options: Any) -> None:
-        super().__init__(Peers(endpoint(client, 40000), endpoint(virtual, 21), endpoint(real, 21)))
+        super().__init__(Peers(*map(endpoint, (f"{client}:40000", f"{virtual}:21", f"{real}:21"))))
         self.ftp = Ftp(self.peers, FtpOptions.model_validate_json(json.dumps(options)) if options else None)
 
     def edits(self, line: bytes, direction: Direction) -> list[Edit]:
@@ -38,17 +38,7 @@ class Dialogue(Recording):
 
     def server(self, *lines: bytes) -> bytes:
         """Return what the client gets of these lines."""
-        return b"".join(self._server(line) for line in lines)
-
-    def _server(self, line: bytes) -> bytes:
-        for start, end, text in reversed(self.edits(line, Direction.REPLY)):
-            assert 0 <= start < end <= len(line)
-            line = line[:start] + text + line[end:]
-        return line
-
-
-def endpoint(address: str, port: int) -> Endpoint:
-    return Endpoint(ip_address(address), port)
+        return b"".join(self.passes(self.ftp, line, Direction.REPLY) for line in lines)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from scapy.layers.inet import IP, TCP
 from scapy.utils import rdpcap
 
-from nat_lb.api import Direction, Edit, Endpoint, Peers
+from nat_lb.api import Direction, Edit, Peers
+from nat_lb.testing.packets import endpoint
 from nat_lb.testing.recording import Recording
 from nat_lb_irc import Irc, IrcOptions, nat_lb_register_helpers
 from nat_lb_irc.resume import REMEMBERED
@@ -28,27 +29,17 @@ class Dialogue(Recording):
     """A control connection with a director that remembers what the helper asked of it."""
 
     def __init__(self, client: str = CLIENT, virtual: str = VIRTUAL, real: str = REAL, **options: Any) -> None:
-        super().__init__(Peers(endpoint(client, 40000), endpoint(virtual, 6667), endpoint(real, 6667)))
+        super().__init__(Peers(*map(endpoint, (f"{client}:40000", f"{virtual}:6667", f"{real}:6667"))))
         self.irc = Irc(self.peers, IrcOptions(**options) if options else None)
 
     def edits(self, line: bytes, direction: Direction) -> list[Edit]:
         return self.shows(self.irc, line, direction)
 
     def client(self, line: bytes) -> bytes:
-        return self._passes(line, Direction.ORIGINAL)
+        return self.passes(self.irc, line, Direction.ORIGINAL)
 
     def server(self, line: bytes) -> bytes:
-        return self._passes(line, Direction.REPLY)
-
-    def _passes(self, line: bytes, direction: Direction) -> bytes:
-        for start, end, text in reversed(self.edits(line, direction)):
-            assert 0 <= start < end <= len(line)
-            line = line[:start] + text + line[end:]
-        return line
-
-
-def endpoint(address: str, port: int) -> Endpoint:
-    return Endpoint(ip_address(address), port)
+        return self.passes(self.irc, line, Direction.REPLY)
 
 
 @pytest.fixture

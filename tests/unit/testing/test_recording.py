@@ -24,10 +24,14 @@ class Does(Helper):
         return self.what(message)
 
 
-def shows(recording: Recording, what: Callable[[Message], Iterable[Edit]]) -> list[Edit]:
+def told(what: Callable[[Message], Iterable[Edit]]) -> Helper:
     helper = Does(PEERS)
     helper.what = what
-    return recording.shows(helper, b"hello", Direction.REPLY)
+    return helper
+
+
+def shows(recording: Recording, what: Callable[[Message], Iterable[Edit]]) -> list[Edit]:
+    return recording.shows(told(what), b"hello", Direction.REPLY)
 
 
 def test_public_endpoint_has_the_same_port_or_the_next_in_steps() -> None:
@@ -62,3 +66,11 @@ def test_edits_are_returned_and_refusals_noted() -> None:
     assert shows(recording, lambda message: [Edit(0, 1, b"J")]) == [Edit(0, 1, b"J")]
     assert shows(recording, refuses) == []
     assert (recording.refused, recording.kinds) == (["not him"], ["foreign address"])
+
+
+def test_message_passes_with_its_edits_made_and_nonsense_does_not() -> None:
+    recording = Recording(PEERS)
+    ends = told(lambda message: [Edit(0, 1, b"J"), Edit(4, 5, b"y bean")])
+    assert recording.passes(ends, b"hello", Direction.REPLY) == b"Jelly bean"
+    with pytest.raises(ValueError, match="no edit of a message of 5 octets"):
+        recording.passes(told(lambda message: [Edit(4, 6, b"")]), b"hello", Direction.REPLY)
