@@ -76,6 +76,11 @@ class Control:
         assert (arrived.peer_call_id, arrived.result_code) == (peer, 1)
         return int(arrived.call_id)
 
+    def closes(self) -> None:
+        """Close the TCP connection from both ends, without a word of PPTP's."""
+        self.client.sends(FIN | ACK, seq=self.said[True])
+        self.server.sends(FIN | ACK, seq=self.said[False])
+
 
 @pytest.fixture
 def scenario() -> Scenario:
@@ -203,8 +208,7 @@ def test_calls_end_with_a_control_connection_that_is_closed(scenario: Scenario) 
     control = Control(scenario)
     control.connects(0, 500)
     sends_gre(scenario, CLIENT, VIP, 0)
-    control.client.sends(FIN | ACK, seq=control.said[True])
-    control.server.sends(FIN | ACK, seq=control.said[False])
+    control.closes()
     for _ in range(65):
         sends_gre(scenario, control.real, CLIENT, 500)
         scenario.time(1)
@@ -215,8 +219,7 @@ def test_id_is_used_again_after_a_control_connection_that_was_closed_without_a_w
     control = Control(scenario)
     control.connects(0, 500)
     sends_gre(scenario, CLIENT, VIP, 0)
-    control.client.sends(FIN | ACK, seq=control.said[True])
-    control.server.sends(FIN | ACK, seq=control.said[False])
+    control.closes()
     Control(scenario, OTHER)  # so that the next one comes to the same real server
     again = Control(scenario, port=40001)
     assert again.real == control.real
@@ -357,8 +360,7 @@ class Machine(RuleBasedStateMachine):
         ended = [place for place, call in self.calls.items() if call.control is control]
         if politely:
             control.client_says(octets(PPTPStopControlConnectionRequest()))
-        control.client.sends(FIN | ACK, seq=control.said[True])
-        control.server.sends(FIN | ACK, seq=control.said[False])
+        control.closes()
         for place in ended:
             _, public, number = self.calls.pop(place)
             if politely:
