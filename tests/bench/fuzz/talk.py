@@ -10,11 +10,13 @@ import random
 import struct
 from collections.abc import Iterator, Sequence
 
+from nat_lb.expectation import Expectation
 from nat_lb.flow import Direction, Endpoint, FlowKey
 from nat_lb.packet import TCP, UDP, build, pseudo_sum, sealed
 from nat_lb.payload import TcpRewriter
 from nat_lb.segment import ACK, FIN, LAYOUTS, PSH, RST, SYN
 from nat_lb.testing.dialogue import Dialogue
+from nat_lb.tracker import Tracker
 from nat_lb.verdict import NotForwarded, Reason
 from tests.bench.fuzz.mutation import Said
 from tests.bench.fuzz.watch import (
@@ -30,6 +32,22 @@ from tests.bench.fuzz.watch import (
 )
 
 _WRAP = 1 << 32
+
+
+def addresses(source: Endpoint, destination: Endpoint) -> tuple[bytes, bytes]:
+    """Return two packed addresses."""
+    return source.address.packed, destination.address.packed
+
+
+def unsourced(tracker: type[Tracker], number: int) -> bytes:
+    """Return the header of a packet to a number, in a protocol whose packets do not name their source."""
+    header = bytearray(tracker.header)
+    for place, _, value in tracker.signature:
+        header[place] |= value
+    at = tracker.ports_at[1]
+    assert at is not None
+    header[at : at + 2] = number.to_bytes(2, "big")
+    return bytes(header)
 
 
 class Talk:
@@ -216,6 +234,7 @@ class Talk:
         parent = self.lifecycle.connections.flows.get(self.key)
         for one in list(self.lifecycle.expectations.of(parent)) if parent is not None else ():
             if not one.tracking.tracker.has_ports():
+                self._call(one)
                 continue
             protocol, port = one.tracking.tracker.protocol, 1024 + int(self.rng.random() * 60000)
             for direction in set(one.keys.values()):
@@ -225,6 +244,23 @@ class Talk:
                 elif direction is Direction.REPLY and one.client is not None and one.real is None:
                     self._opens(way(Endpoint(self.dialogue.real.address, port), one.client), None, protocol)
 
+    def _call(self, one: Expectation) -> None:
+        """Let both ends speak over what is expected, in packets that name their receiver's number alone."""
+        if one.public is None or one.real is None or one.client is None:
+            return  # the number is reserved, and nobody may use it yet
+        tracker, virtual = one.tracking.tracker, self.dialogue.virtual
+        for source, to, seen, reached in (
+            (one.client, one.public, one.client, one.real),
+            (one.real, one.client, virtual, one.client),
+        ):
+            packet = build(*addresses(source, to), tracker.protocol, unsourced(tracker, to.port))
+            verdict = self.place.director.pipeline.process(packet, self.now)
+            if isinstance(verdict, NotForwarded):
+                raise Broken(f"a packet to number {to} was not forwarded: {verdict.reason}")
+            there, header = addresses(seen, reached), unsourced(tracker, reached.port)
+            if way_of(bytes(verdict))[:2] != there or not bytes(verdict).endswith(header):
+                raise Broken(f"a packet to number {to} came as {bytes(verdict).hex()}, expected one to {reached}")
+
     def _opens(self, there: Way, wanted: Way | None, protocol: int) -> None:
         source, destination, ports = there
         rest = struct.pack("!LLBBHHH", 1, 0, 0x50, SYN, 0xFFFF, 0, 0) if protocol == TCP else b"\0\x08\0\0"
@@ -233,7 +269,9 @@ class Talk:
         )
         verdict = self.place.director.pipeline.process(build(source, destination, protocol, body), self.now)
         if isinstance(verdict, NotForwarded):
-            return  # the flow may be taken by a connection that stands already
+            if verdict.reason is not Reason.FLOW_TAKEN:
+                raise Broken(f"a packet to {[part.hex() for part in there]} was not forwarded: {verdict.reason}")
+            return
         if wanted is not None:
             check_way(bytes(verdict), wanted, protocol)
         elif way_of(bytes(verdict))[:2] != (self.dialogue.virtual.address.packed, self.client.address.packed):

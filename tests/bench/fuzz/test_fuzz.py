@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from nat_lb.api import Edit, Helper, Message
+from nat_lb.expectation import ExpectationTable
+from nat_lb.flow import Endpoint
 from nat_lb.ledger import ExpectationLedger
+from nat_lb.public import PublicEndpoints
 from nat_lb.seqadj import SequenceMap
 from nat_lb.testing.conformance import Dialogue, client_says, server_says
 from nat_lb.testing.packets import endpoint
@@ -88,6 +91,21 @@ def test_expectation_of_a_third_party_is_caught(check: str, monkeypatch: pytest.
     monkeypatch.setattr(ExpectationLedger, check, lambda self, endpoint: None)
     with pytest.raises(Broken, match="expected: "):
         fuzz("pointer", seeds(Pointer), 1, range(2000))
+
+
+def test_call_that_leads_to_another_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ExpectationTable, "find_free", lambda self, virtual, *_: Endpoint(virtual, 7))
+    monkeypatch.setattr(PublicEndpoints, "connections", lambda self, *_: [])
+    with pytest.raises(Broken, match=r"to number 203\.0\.113\.100:7 came as [0-9a-f]+, expected one to 10\.77\."):
+        fuzz("pptp", FOUND["pptp"], 1, range(2000))
+
+
+def test_packet_that_was_expected_and_does_not_pass_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ExpectationTable, "match", lambda self, key: None)
+    with pytest.raises(Broken, match=r"a packet to number .* was not forwarded"):
+        fuzz("pptp", FOUND["pptp"], 1, range(INPUTS))
+    with pytest.raises(Broken, match=r"a packet to \[.* was not forwarded|the real server's own connection came as"):
+        fuzz("pointer", seeds(Pointer), 1, range(INPUTS))
 
 
 def test_wrong_sequence_adjustment_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
