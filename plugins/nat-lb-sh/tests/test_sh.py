@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import ip_address
 
 import pytest
 
-from nat_lb.api import Endpoint, FlowKey, HashTable, RealServer
+from nat_lb.api import FlowKey, HashTable
+from nat_lb.testing.schedules import Service, flow
 from nat_lb_sh import (
     BUCKETS,
     SourceHashing,
@@ -17,40 +17,20 @@ from nat_lb_sh import (
 )
 
 
-def flow(client: str, port: int = 3000) -> FlowKey:
-    return FlowKey(6, Endpoint(ip_address(client), port), Endpoint(ip_address("202.103.106.5"), 80))
-
-
-class Service:
-    """A service of real servers called A, B, C and so on."""
-
-    name = "web"
-    now = 0.0
-
-    def __init__(self, *weights: int) -> None:
-        self.real_servers = [
-            RealServer(Endpoint(ip_address("172.16.0.2") + at, 80), weight) for at, weight in enumerate(weights)
-        ]
-
-    def letter(self, server: RealServer | None) -> str:
-        return "ABCDEF"[self.real_servers.index(server)] if server else "-"
-
-
 def choices(service: Service, flows: list[FlowKey], **options: bool) -> str:
-    scheduler = SourceHashing(service, SourceHashingOptions(**options) if options else None)
-    return "".join(service.letter(scheduler.schedule(each)) for each in flows)
+    return service.decisions(SourceHashing(service, SourceHashingOptions(**options) if options else None), flows)
 
 
-CLIENTS = [flow(f"202.100.{net}.{host}") for net in range(4) for host in range(1, 255)]
+CLIENTS = [flow(f"202.100.{net}.{host}:3000") for net in range(4) for host in range(1, 255)]
 
 
 def test_one_client_goes_to_one_server_from_every_port() -> None:
-    ports = [flow("202.100.1.2", port) for port in range(1024, 1124)]
+    ports = [flow(f"202.100.1.2:{port}") for port in range(1024, 1124)]
     assert len(set(choices(Service(1, 1, 1), ports))) == 1
 
 
 def test_port_option_spreads_one_clients_connections() -> None:
-    ports = [flow("202.100.1.2", port) for port in range(1024, 1124)]
+    ports = [flow(f"202.100.1.2:{port}") for port in range(1024, 1124)]
     assert set(choices(Service(1, 1, 1), ports, port=True)) == {"A", "B", "C"}
 
 
@@ -60,8 +40,8 @@ def test_clients_are_shared_by_weight() -> None:
 
 
 def test_ipv6_clients_are_hashed_by_all_of_their_address() -> None:
-    hosts = [flow(f"2001:db8::{host:x}") for host in range(1, 200)]
-    nets = [flow(f"2001:db8:{net:x}::1") for net in range(1, 200)]
+    hosts = [flow(f"2001:db8::{host:x}:3000") for host in range(1, 200)]
+    nets = [flow(f"2001:db8:{net:x}::1:3000") for net in range(1, 200)]
     assert set(choices(Service(1, 1), hosts)) == set(choices(Service(1, 1), nets)) == {"A", "B"}
 
 

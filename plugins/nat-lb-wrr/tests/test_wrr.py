@@ -5,31 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections import Counter
-from ipaddress import ip_address
 
 import pytest
 
-from nat_lb.api import Cycle, Endpoint, FlowKey, RealServer
+from nat_lb.api import Cycle
+from nat_lb.testing.schedules import Service, flow
 from nat_lb_wrr import LONGEST_PLAN, WeightedRoundRobin, nat_lb_register_schedulers, rotation
-
-FLOW = FlowKey(6, Endpoint(ip_address("202.100.1.2"), 3000), Endpoint(ip_address("202.103.106.5"), 80))
-
-
-class Service:
-    """A service of real servers called A, B, C and so on."""
-
-    name = "web"
-    now = 0.0
-
-    def __init__(self, *weights: int) -> None:
-        self.real_servers = [
-            RealServer(Endpoint(ip_address("172.16.0.2") + at, 80), weight) for at, weight in enumerate(weights)
-        ]
-
-    def decisions(self, count: int, scheduler: WeightedRoundRobin | None = None) -> str:
-        scheduler = scheduler or WeightedRoundRobin(self)
-        chosen = [scheduler.schedule(FLOW) for _ in range(count)]
-        return "".join("ABCDEF"[self.real_servers.index(server)] if server else "-" for server in chosen)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +27,8 @@ class Service:
     ],
 )
 def test_rotation_goes_down_from_the_heaviest(weights: tuple[int, ...], cycle: str) -> None:
-    assert Service(*weights).decisions(3 * len(cycle)) == cycle * 3
+    service = Service(*weights)
+    assert service.decisions(WeightedRoundRobin(service), 3 * len(cycle)) == cycle * 3
 
 
 @pytest.mark.parametrize("weights", list(itertools.product((0, 1, 2, 5), repeat=3))[1:])
@@ -61,23 +43,23 @@ def test_overloaded_server_is_passed_over_and_keeps_its_place() -> None:
     service = Service(2, 1)
     scheduler = WeightedRoundRobin(service)
     service.real_servers[0].overloaded = True
-    assert service.decisions(2, scheduler) == "BB"
+    assert service.decisions(scheduler, 2) == "BB"
     service.real_servers[0].overloaded = False
-    assert service.decisions(3, scheduler) == "AAB"
+    assert service.decisions(scheduler, 3) == "AAB"
 
 
 def test_nobody_is_chosen_when_nobody_is_usable() -> None:
-    assert WeightedRoundRobin(Service()).schedule(FLOW) is None
-    assert Service(0, 0).decisions(1) == "-"
+    assert WeightedRoundRobin(Service()).schedule(flow()) is None
+    assert WeightedRoundRobin(Service(0, 0)).schedule(flow()) is None
 
 
 def test_new_weights_start_a_new_rotation() -> None:
     service = Service(1, 1)
     scheduler = WeightedRoundRobin(service)
-    assert service.decisions(1, scheduler) == "A"
+    assert service.decisions(scheduler, 1) == "A"
     service.real_servers[0].configure(3)
     scheduler.changed()
-    assert service.decisions(4, scheduler) == "AAAB"
+    assert service.decisions(scheduler, 4) == "AAAB"
 
 
 def test_short_rotation_is_a_plan_that_a_fast_path_can_carry_out() -> None:
@@ -87,16 +69,17 @@ def test_short_rotation_is_a_plan_that_a_fast_path_can_carry_out() -> None:
 
 
 def test_weights_with_a_common_divisor_make_a_short_rotation() -> None:
-    assert Service(2_000_000_000, 1_000_000_000).decisions(6) == "AABAAB"
+    service = Service(2_000_000_000, 1_000_000_000)
+    assert service.decisions(WeightedRoundRobin(service), 6) == "AABAAB"
 
 
 def test_rotation_too_long_to_write_down_is_walked_the_same_way() -> None:
     service = Service(LONGEST_PLAN, LONGEST_PLAN - 3, 2)
     scheduler = WeightedRoundRobin(service)
     assert scheduler.present_plan is None
-    assert service.decisions(9, scheduler) == "AAAABABAB"
+    assert service.decisions(scheduler, 9) == "AAAABABAB"
     service.real_servers[0].overloaded = True
-    assert set(service.decisions(10, scheduler)) == {"B"}
+    assert set(service.decisions(scheduler, 10)) == {"B"}
 
 
 def test_server_that_recovers_rejoins_a_walked_rotation() -> None:
@@ -104,9 +87,9 @@ def test_server_that_recovers_rejoins_a_walked_rotation() -> None:
     scheduler = WeightedRoundRobin(service)
     for server in service.real_servers:
         server.overloaded = True
-    assert service.decisions(1, scheduler) == "-"
+    assert service.decisions(scheduler, 1) == "-"
     service.real_servers[0].overloaded = False
-    assert service.decisions(3, scheduler) == "AAA"
+    assert service.decisions(scheduler, 3) == "AAA"
 
 
 def test_heavy_server_that_is_overloaded_does_not_hold_the_packet_up() -> None:
@@ -114,7 +97,7 @@ def test_heavy_server_that_is_overloaded_does_not_hold_the_packet_up() -> None:
     scheduler = WeightedRoundRobin(service)
     service.real_servers[0].overloaded = True
     before = time.monotonic()
-    assert service.decisions(3, scheduler) == "BBB"
+    assert service.decisions(scheduler, 3) == "BBB"
     assert time.monotonic() - before < 1.0
 
 
@@ -123,7 +106,7 @@ def test_walk_with_nobody_usable_ends_at_once() -> None:
     scheduler = WeightedRoundRobin(service)
     for server in service.real_servers:
         server.overloaded = True
-    assert service.decisions(2, scheduler) == "--"
+    assert service.decisions(scheduler, 2) == "--"
 
 
 def test_plugin_offers_the_scheduler_wrr() -> None:
