@@ -15,6 +15,22 @@ from nat_lb.plugins import GROUP, Registry
 
 _number = itertools.count()
 IMPORTS = "from __future__ import annotations\nfrom nat_lb.api import *\nfrom nat_lb.api import hookimpl\n"
+# Remembers in `seen` what it is told of connections.
+RECORDER = """
+seen = []
+
+@hookimpl
+def nat_lb_connection_opened(connection):
+    seen.append(("opened", connection.state_name, str(connection)))
+
+@hookimpl
+def nat_lb_connection_state_changed(connection, old_state, new_state):
+    seen.append((old_state, new_state))
+
+@hookimpl
+def nat_lb_connection_closed(connection, reason):
+    seen.append(("closed", reason))
+"""
 
 
 class Shelf:

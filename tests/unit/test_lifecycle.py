@@ -8,24 +8,8 @@ from nat_lb.errors import PluginError
 from nat_lb.flow import FlowKey
 from nat_lb.testing.packets import ACK, RST, SYN, endpoint
 from nat_lb.testing.scenario import Scenario
-from tests.little_plugins import Shelf
+from tests.little_plugins import RECORDER, Shelf
 from tests.scenario.nets import IPV4
-
-RECORDER = """
-seen = []
-
-@hookimpl
-def nat_lb_connection_opened(connection):
-    seen.append(("opened", connection.state_name, str(connection)))
-
-@hookimpl
-def nat_lb_connection_state_changed(connection, old_state, new_state):
-    seen.append((old_state, new_state))
-
-@hookimpl
-def nat_lb_connection_closed(connection, reason):
-    seen.append(("closed", reason))
-"""
 
 
 def key(client: str) -> bytes:
