@@ -1,4 +1,4 @@
-"""Whether an installed plugin is found as a user's director would find it.
+"""Whether an installed plugin is found, and its options are read, as by a user's director.
 
 The law: what is checked is the installed distribution and its entry point, never the source tree.
 """
@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from nat_lb.errors import ConfigError
 from nat_lb.plugins import GROUP, Registry
 from nat_lb.testing.claims import fail
 
@@ -54,6 +55,24 @@ def check_found(kind: str, name: str, distribution: str) -> None:
             f'{offer} is found under the entry point "{plugin.name}", expected "{name}"',
             f'Write {name} = "{plugin.origin}" under [project.entry-points.{GROUP}].',
         )
+
+
+def check_unknown_option(whose: str, table: str, configure: Callable[[str], object]) -> None:
+    """Fail unless `configure` raises a ConfigError that names the option it is given, which nobody declares.
+
+    `whose` options they are, and in which `table` of the configuration, is for the message.
+    """
+    unknown = "no_such_option_of_anybody"
+    try:
+        configure(unknown)
+    except ConfigError as objection:
+        if unknown not in str(objection):
+            fail(f"options of {whose}: an unknown one is refused without naming it", str(objection))
+        return
+    fail(
+        f"options of {whose}: [{table}] {unknown} = 1 was accepted",
+        "expected: a ConfigError. Let `options` be a subclass of nat_lb.api.Options, which refuses unknown keys.",
+    )
 
 
 def toml_table(options: Mapping[str, Any]) -> str:

@@ -7,9 +7,10 @@ import tomllib
 import pytest
 
 from nat_lb.api import Scheduler
+from nat_lb.errors import ConfigError
 from nat_lb.plugins import PluginInfo, Registry
 from nat_lb.testing import installed
-from nat_lb.testing.installed import check_found, class_of, toml_table
+from nat_lb.testing.installed import check_found, check_unknown_option, class_of, toml_table
 
 
 class Mine(Scheduler):
@@ -45,6 +46,19 @@ def test_entry_point_of_another_name_is_told_with_the_remedy(found: Registry) ->
     found.plugins[-1].name = "other"
     with pytest.raises(AssertionError, match=r'under the entry point "other", expected "mine"\n.*mine = "nat_lb_mine"'):
         check_found("scheduler", "mine", "nat-lb-mine")
+
+
+def test_unknown_option_has_to_be_refused_by_name() -> None:
+    def objects(words: str) -> None:
+        raise ConfigError(words)
+
+    check_unknown_option("helper", "table", lambda unknown: objects(f"unknown key {unknown}"))
+    with pytest.raises(AssertionError, match="options of helper: an unknown one is refused without naming it\n  no"):
+        check_unknown_option("helper", "table", lambda unknown: objects("no"))
+    with pytest.raises(
+        AssertionError, match=r"options of helper: \[table\] no_such_option_of_anybody = 1 was accepted"
+    ):
+        check_unknown_option("helper", "table", lambda unknown: None)
 
 
 def test_options_become_a_table_that_reads_the_same() -> None:
