@@ -82,10 +82,8 @@ class HelperConformance:
 
     def test_option_that_it_does_not_declare_is_refused(self) -> None:
         """An unknown key in [service.helper_options.NAME] is an error that names the key."""
-        table, registry = (
-            f"service.helper_options.{self.helper}",
-            registry_with(helpers={self.helper: self.helper_class()}),
-        )
+        table = f"service.helper_options.{self.helper}"
+        registry = registry_with(helpers={self.helper: self.helper_class()})
         toml = (
             f'[[service]]\nprotocol = "{self.helper_class().protocol}"\naddress = "203.0.113.100"\nport = 21\n'
             f'scheduler = "conformance"\nhelpers = ["{self.helper}"]\nreal_server = [{{ address = "10.77.0.11" }}]\n'

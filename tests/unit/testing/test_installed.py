@@ -55,9 +55,7 @@ def test_unknown_option_has_to_be_refused_by_name() -> None:
     check_unknown_option("helper", "table", lambda unknown: objects(f"unknown key {unknown}"))
     with pytest.raises(AssertionError, match="options of helper: an unknown one is refused without naming it\n  no"):
         check_unknown_option("helper", "table", lambda unknown: objects("no"))
-    with pytest.raises(
-        AssertionError, match=r"options of helper: \[table\] no_such_option_of_anybody = 1 was accepted"
-    ):
+    with pytest.raises(AssertionError, match=r"options of helper: \[table\] no_such_option_.* = 1 was accepted"):
         check_unknown_option("helper", "table", lambda unknown: None)
 
 
