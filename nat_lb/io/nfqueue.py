@@ -10,7 +10,6 @@ packets over `LARGE` octets (reassembled fragments, jumbo frames) into the secon
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -18,17 +17,16 @@ import socket
 import struct
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import FrameType, TracebackType
-from typing import Any
+from types import TracebackType
 
 from netfilterqueue import NetfilterQueue
 
 from nat_lb.errors import SystemFault
 from nat_lb.io.handler import BatchEnd, Handler, Process, Send
 from nat_lb.io.queues import bound_queues
+from nat_lb.io.signals import Signals, Task
 
 LARGE = 3840
 """Octets of the largest IP packet that belongs into the first queue."""
@@ -39,8 +37,6 @@ _RECEIVE_BUFFER = 32 << 20
 _MESSAGE = 0xFFFF + 1024  # the largest packet and its metadata
 _NETLINK_NETFILTER, _SOL_NETLINK, _NO_ENOBUFS = 12, 270, 5
 _QUEUE_CONFIG, _REQUEST, _CFG_PARAMS, _COPY_PACKET = 3 << 8 | 2, 1, 2, 2
-
-Task = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class QueueReader:
         self._stopping = False
         self._tasks: dict[int, Task] = {}
         self._poll = select.poll()
-        self._signals = _Signals()
+        self._signals = Signals()
         self.add_fd(self._signals.fd, self._run_signals)
         self._queues: list[NetfilterQueue] = []
         self._sockets: list[socket.socket] = []
@@ -213,45 +209,6 @@ class _LargeReader:
 
     def recv(self, _size: int) -> bytes:
         return self._recv(_MESSAGE, socket.MSG_DONTWAIT)
-
-
-class _Signals:
-    """Signals as something to wait for: a handler only notes its signal, and the loop does the rest."""
-
-    def __init__(self) -> None:
-        self._callbacks: dict[int, Task] = {}
-        self._previous: dict[int, Any] = {}
-        self._noted: deque[int] = deque()
-        self._reader, self._writer = socket.socketpair()
-        self._reader.setblocking(False)
-        self._writer.setblocking(False)
-        self.fd = self._reader.fileno()
-
-    def on(self, signum: signal.Signals, callback: Task) -> None:
-        self._callbacks[signum] = callback
-        previous = signal.signal(signum, self._note)
-        self._previous.setdefault(signum, previous)
-
-    def _note(self, signum: int, _frame: FrameType | None) -> None:
-        self._noted.append(signum)
-        self.wake()
-
-    def wake(self) -> None:
-        with contextlib.suppress(OSError):  # it is full, so the loop will wake anyway; or closed, and there is no loop
-            self._writer.send(b"\0")
-
-    def pending(self) -> list[Task]:
-        """Return the callbacks of the signals since the last call, in their order; a signal counts once, as ever."""
-        with contextlib.suppress(BlockingIOError):
-            self._reader.recv(4096)
-        noted = dict.fromkeys(self._noted.popleft() for _ in range(len(self._noted)))
-        return [self._callbacks[signum] for signum in noted]
-
-    def close(self) -> None:
-        while self._previous:
-            signal.signal(*self._previous.popitem())
-        self._reader.close()
-        self._writer.close()
 
 
 def _bind(number: int, handler: Handler, length: int) -> tuple[NetfilterQueue, socket.socket]:
