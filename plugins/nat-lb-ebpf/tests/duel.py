@@ -21,6 +21,7 @@ from nat_lb.testing.installed import registry
 from nat_lb.testing.lab import Host, Lab
 from nat_lb.testing.scenario import Scenario
 from nat_lb_ebpf import EbpfPath, Sizes
+from nat_lb_ebpf.arrays import word
 from nat_lb_ebpf.layout import Server
 
 UP = {"tc": 0xFFFFFFFF, "xdp": 2}
@@ -164,7 +165,7 @@ class Duel:
     def overloaded(self, service: VirtualService, server: RealServer) -> bool:
         """Whether the kernel gives a real server no new connections for its load."""
         number = self.path.services.server_number(service, server)
-        record = self.path.kernel.maps["servers"].get(number.to_bytes(4, "little")) or b""
+        record = self.path.kernel.maps["servers"].get(word(number)) or b""
         return bool(Server.from_buffer_copy(record).overloaded)
 
     def states(self) -> dict[str, str]:

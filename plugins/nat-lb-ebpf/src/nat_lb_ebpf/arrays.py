@@ -40,6 +40,11 @@ def octets(structure: c.Structure) -> bytes:
     return bytes(structure)
 
 
+def word(number: int) -> bytes:
+    """Return a number as a key or value of 32 bits."""
+    return number.to_bytes(4, "little")
+
+
 def assign(field: c.Array[Any], value: bytes) -> None:
     """Write octets into an array of octets; what is left of it becomes 0."""
     field[:] = list(value.ljust(len(field), b"\0"))

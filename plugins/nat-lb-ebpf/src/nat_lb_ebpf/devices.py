@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nat_lb_ebpf import libbpf, tcx
+from nat_lb_ebpf.arrays import word
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.kernel import TC_PROGRAM, XDP_PROGRAM, Kernel
 from nat_lb_ebpf.layout import Trunk
@@ -98,7 +99,7 @@ class Devices:
 
     def allow_xdp(self, index: int) -> None:
         """Let frames leave by a device, given by its index, whose driver takes them."""
-        self._kernel.maps["devices"].put(_word(index), _word(index))
+        self._kernel.maps["devices"].put(word(index), word(index))
 
     def learn_vlans(self, config: Path = VLAN_CONFIG) -> None:
         """Tell the XDP program which tags lead to which VLAN device, as the kernel has them now.
@@ -111,9 +112,9 @@ class Devices:
             for key in list(self._kernel.maps[kind]):
                 self._kernel.maps[kind].delete(key)
         for index, trunk in trunks.items():
-            self._kernel.maps["vlans"].put(bytes(trunk), _word(index))
-            self._kernel.maps["trunks"].put(_word(index), bytes(trunk))
-        self._kernel.maps["vlan_count"].put(bytes(4), _word(len(trunks)))
+            self._kernel.maps["vlans"].put(bytes(trunk), word(index))
+            self._kernel.maps["trunks"].put(word(index), bytes(trunk))
+        self._kernel.maps["vlan_count"].put(bytes(4), word(len(trunks)))
 
 
 def trunks_of(config: Path) -> Iterator[tuple[str, Trunk]]:
@@ -129,10 +130,6 @@ def trunks_of(config: Path) -> Iterator[tuple[str, Trunk]]:
             tags.insert(0, tag)
         if len(tags) <= 2:
             yield name, Trunk(_index(below), tags[0], tags[1] if len(tags) == 2 else 0)
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(4, "little")
 
 
 def _index(device: str) -> int:

@@ -15,7 +15,7 @@ import secrets
 from pathlib import Path
 
 from nat_lb_ebpf import layout
-from nat_lb_ebpf.arrays import octets
+from nat_lb_ebpf.arrays import octets, word
 from nat_lb_ebpf.connections import Connections
 from nat_lb_ebpf.devices import Devices
 from nat_lb_ebpf.kernel import Kernel, Sizes, processors
@@ -60,7 +60,7 @@ class EbpfPath:
         size = 8 * processors()
         values = {}
         for counter in Counter:
-            raw = self.kernel.maps["counters"].get(int(counter).to_bytes(4, "little"), size) or b""
+            raw = self.kernel.maps["counters"].get(word(counter), size) or b""
             values[counter] = sum(int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw), 8))
         return values
 

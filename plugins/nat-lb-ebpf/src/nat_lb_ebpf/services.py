@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from nat_lb.api import CarriedLoad, Endpoint, Plan, RealServer, Tracker, VirtualService
 from nat_lb_ebpf import bindings, layout
-from nat_lb_ebpf.arrays import Array, octets
+from nat_lb_ebpf.arrays import Array, octets, word
 from nat_lb_ebpf.bindings import Pair
 from nat_lb_ebpf.errors import FastPathFault
 from nat_lb_ebpf.kernel import Kernel, processors
@@ -33,10 +33,6 @@ class Tracking(Protocol):
     @property
     def timeouts(self) -> Sequence[float]:
         """Seconds, by state number."""
-
-
-def _word(number: int) -> bytes:
-    return number.to_bytes(4, "little")
 
 
 def service_key(service: VirtualService) -> bytes:
@@ -111,7 +107,7 @@ class Services:
         for server in service.real_servers:
             self._set_server(service, number, server)
         self._quiesce(number, {server.endpoint for server in service.real_servers})
-        self._maps["service_numbers"].put(key, _word(number))
+        self._maps["service_numbers"].put(key, word(number))
         return True
 
     def set_plan(self, service: VirtualService, plan: Plan | None) -> bool:
@@ -173,7 +169,7 @@ class Services:
         """Return what a real server carries in the kernel."""
         number = self.server_number(service, server)
         record = self._servers[number]
-        raw = self._maps["traffic"].get(_word(number), self._processors * 32) or b""
+        raw = self._maps["traffic"].get(word(number), self._processors * 32) or b""
         each = [layout.Traffic.from_buffer_copy(raw, at) for at in range(0, len(raw), 32)]
         packets = sum(one.packets[0] for one in each), sum(one.packets[1] for one in each)
         carried = sum(one.octets[0] for one in each), sum(one.octets[1] for one in each)
@@ -213,7 +209,7 @@ class Services:
         if at is None:
             at = self._server_numbers[place] = self._free_server()
             self._servers[at] = layout.Server()
-            self._maps["traffic"].put(_word(at), bytes(32 * self._processors))
+            self._maps["traffic"].put(word(at), bytes(32 * self._processors))
         pair = Pair(service.endpoint, server.endpoint)
         bindings.write(self.bindings[at], pair, server=at, service=number, tracker=tracker, protocol=protocol)
         record = self._servers[at]
@@ -263,10 +259,10 @@ class Services:
     def _tracker_number(self, compiled: layout.Tracker) -> int:
         trackers, table = self._maps["trackers"], octets(compiled)
         for number in range(trackers.entries):
-            present = trackers.get(_word(number))
+            present = trackers.get(word(number))
             if present == table:
                 return number
             if present == bytes(len(table)):
-                trackers.put(_word(number), table)
+                trackers.put(word(number), table)
                 return number
         raise FastPathFault(f"nat-lb-ebpf: more than {trackers.entries} trackers. Remedy: nat-lb cleanup, then start.")
