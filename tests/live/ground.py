@@ -7,6 +7,7 @@ client shows anything of the inside.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -192,6 +193,26 @@ def reload(director: RunningDirector, text: str | None = None) -> str:
     director.reload(text)
     wait_until(lambda: len(ends()) > before, what="the end of a reload")
     return ends()[-1]
+
+
+def told(director: RunningDirector, *arguments: str) -> Any:
+    """Return what a command of the operator's says as JSON; it is run outside of every namespace of the lab."""
+    command = [sys.executable, "-m", "nat_lb", *arguments, "--json", "--config", str(director.config)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def related(director: RunningDirector, service: str, protocol: str) -> list[dict[str, Any]]:
+    """Return the listed connections of a protocol that a service's connections have announced."""
+    listed = told(director, "connections", "--service", service)
+    return [entry for entry in listed if "announced_by" in entry and entry["protocol"] == protocol]
+
+
+def counted(director: RunningDirector, helper: str) -> dict[str, Any]:
+    """Return what a helper has done so far."""
+    nothing = {"rewritten": 0, "expected": 0, "met": 0, "refused": {}}
+    return next((one for one in told(director, "status")["helpers"] if one["helper"] == helper), nothing)
 
 
 class Talk:

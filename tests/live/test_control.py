@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import signal
 import socket
@@ -18,7 +17,7 @@ import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector, capture, wait_until
 from nat_lb.testing.servers import Nginx
-from tests.live.ground import IPV4, Family, Talk, bench, both_families, fetch, of_both, select
+from tests.live.ground import IPV4, Family, Talk, bench, both_families, fetch, of_both, select, told
 
 pytestmark = pytest.mark.live
 
@@ -35,12 +34,6 @@ def ask(director: RunningDirector, *arguments: str | Path) -> subprocess.Complet
     """Run a command outside of every namespace of the lab: a control socket is a file."""
     command = [sys.executable, "-m", "nat_lb", *map(str, arguments), "--config", str(director.config)]
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-
-
-def told(director: RunningDirector, *arguments: str) -> Any:
-    done = ask(director, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 def real_servers(director: RunningDirector, family: Family) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector
 from nat_lb.testing.servers import Nginx
-from tests.live.ground import IPV4, IPV6, Family, Talk, both_families, curl, fetch, of_both
+from tests.live.ground import IPV4, IPV6, Family, Talk, both_families, curl, fetch, of_both, told
 
 
 def web(family: Family) -> str:
@@ -51,11 +50,6 @@ def start(served: Lab) -> Iterator[Start]:
 
 def cleanup(lab: Lab) -> subprocess.CompletedProcess[str]:
     return lab.director.run([sys.executable, "-m", "nat_lb", "cleanup"])
-
-
-def told(director: RunningDirector, *arguments: str) -> Any:
-    command = [sys.executable, "-m", "nat_lb", *arguments, "--json", "--config", str(director.config)]
-    return json.loads(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
 
 
 BY_TCX = """

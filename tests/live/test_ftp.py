@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,7 @@ from nat_lb.testing.lab import Host, Lab, RunningDirector, wait_until
 from nat_lb.testing.servers import Proftpd, PureFtpd, Pyftpdlib, Vsftpd
 from nat_lb.testing.servers.ftp import FtpServer
 from tests.live.ftp_clients import CLIENTS, FILE, TLS_CLIENTS, WHO, Client, Errand, cases
-from tests.live.ground import IPV4, IPV6, Family, both_families, curl, of_both, watched
+from tests.live.ground import IPV4, IPV6, Family, both_families, counted, curl, of_both, related, told, watched
 
 HERE = Path(__file__).parent
 UNPACKED = HERE.parents[1] / "build" / "peers"  # by scripts/unpack-packages
@@ -210,6 +211,23 @@ def test_active_command_split_at_any_octet_is_understood(ground: Ground, family:
     done = ground.session(family, SERVERS["pyftpdlib"], "chopped")
     assert done["contents"] in (["server1"], ["server2"])
     assert done["cuts"] > 20
+
+
+@both_families
+def test_data_connection_is_listed_with_the_session_that_announced_it(ground: Ground, family: Family) -> None:
+    before = counted(ground.director, "ftp")
+    name = f"ftp{SERVERS['vsftpd']}-{family.version}"
+    slowly = ["curl", "-sS", "--limit-rate", "30k", family.url(f"/{FILE}", scheme="ftp", port=SERVERS["vsftpd"])]
+    child = ground.lab.client.spawn(slowly, stdout=subprocess.DEVNULL)
+    wait_until(lambda: related(ground.director, name, "tcp") != [], what="the data connection in the list")
+    [data] = related(ground.director, name, "tcp")[-1:]
+    [session] = [entry for entry in told(ground.director, "connections", "--service", name)
+                 if {key: entry[key] for key in ("client", "virtual")} == data["announced_by"]]  # fmt: skip
+    assert data["real"].rpartition(":")[0] == session["real"].rpartition(":")[0]
+    assert data["virtual"].rpartition(":")[0] == family.bracketed(family.vip)
+    ground.lab.client.stop(child)
+    after = counted(ground.director, "ftp")
+    assert [after[what] > before[what] for what in ("expected", "met")] == [True, True]
 
 
 def test_foreign_address_in_a_reply_is_not_followed(ground: Ground) -> None:

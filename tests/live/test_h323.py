@@ -21,7 +21,7 @@ from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark,
 from nat_lb.testing.packets import endpoint
 from nat_lb_h323.recorded import recorded
 from nat_lb_h323.testing import acknowledge_channel, address, control, fast_start, open_channel, ras, signal
-from tests.live.ground import IPV4, IPV6, Family, both_families, joined, of_both, select
+from tests.live.ground import IPV4, IPV6, Family, both_families, counted, joined, of_both, related, select
 from tests.live.h323_ends import (
     Datagrams,
     End,
@@ -182,7 +182,17 @@ def test_two_calls_have_their_streams_at_the_server_that_was_called(ground: Grou
         with client.end.datagrams(ports) as rtp, client.end.datagrams(ports + 1) as rtcp:
             stream_both_ways(rtp, call.server.rtp, public["mediaChannel"], first=["client", "server"][number])
             stream_both_ways(rtcp, call.server.rtcp, public["mediaControlChannel"], first=["server", "client"][number])
+        of_the_call = listed(ground.director, family, call)
+        assert [entry["protocol"] for entry in of_the_call] == ["tcp", "udp", "udp"]
+        assert of_the_call[1]["announced_by"] == {key: of_the_call[0][key] for key in ("client", "virtual")}
     hang_up(*calls)
+
+
+def listed(director: RunningDirector, family: Family, call: Call) -> list[dict[str, Any]]:
+    """Return what `nat-lb connections` has of a call: what its signalling announced, and what that announced."""
+    entries = [entry for protocol in ("tcp", "udp") for entry in related(director, f"calls{family.version}", protocol)]
+    [h245] = [entry for entry in entries if entry["real"] == str(call.server.end.at(H245))]
+    return [h245, *(entry for entry in entries if entry["announced_by"]["virtual"] == h245["virtual"])]
 
 
 def opened(client: Stream, server: Stream, port: int) -> dict[str, Endpoint]:
@@ -355,13 +365,19 @@ def called_by(gatekeeper: Called, terminal: Listener) -> None:
 def test_announcements_of_others_open_nothing_and_are_logged(ground: Ground) -> None:
     calls = two_calls(ground, IPV4)
     call, other = calls[0], calls[1].server.end
-    for wrong, why in (
-        (other.at(H245), f"{other.at(H245)} is not the real server's, which is {call.server.end.address}"),
-        (call.server.end.at(22), f"{call.server.end.at(22)} for H.245 is below port 1024"),
+    for wrong, kind, why in (
+        (
+            other.at(H245),
+            "foreign address",
+            f"{other.at(H245)} is not the real server's, which is {call.server.end.address}",
+        ),
+        (call.server.end.at(22), "privileged port", f"{call.server.end.at(22)} for H.245 is below port 1024"),
     ):
+        before = counted(ground.director, "h323")["refused"]
         call.signalling.says(signal("alerting", **named(h245Address=wrong)))
         assert told(call.client.hears())["h245Address"] == wrong
         ground.director.wait_for(f"h245Address of alerting: {why}")
+        assert counted(ground.director, "h323")["refused"] == before | {kind: before.get(kind, 0) + 1}
         with pytest.raises(FailedError, match="ConnectionRefusedError"):
             ground.client[IPV4].connect(vip(IPV4, wrong.port + 1))
     hang_up(*calls)

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector, wait_until
-from tests.live.ground import IPV4, Family, both_families, of_both, select, watched
+from tests.live.ground import IPV4, Family, both_families, counted, of_both, related, select, watched
 from tests.live.irc_programs import Ngircd, Scribe, WeeChat
 
 TAKEN = range(5000, 5008)  # a bot uses the lowest port that none of its transfers still has
@@ -149,6 +149,8 @@ def test_talk_offered_on_either_side_goes_both_ways(ground: Ground, family: Fami
     other.types("in person", f"xfer.irc_dcc.lab.{offering.nick}")
     other.shows("are you there")
     offering.shows("in person")
+    chat = related(ground.director, f"irc{family.version}", "tcp")[-1]
+    assert (chat["state"], chat["announced_by"]["virtual"]) == ("ESTABLISHED", family.at(family.vip, 6667))
 
 
 @both_families
@@ -168,9 +170,11 @@ def test_every_kind_of_offer_is_followed_to_the_last_octet(ground: Ground, famil
 
 def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Ground) -> None:
     bot, user = ground.pairs[IPV4][0]
+    before = counted(ground.director, "irc")["refused"].get("forged address", 0)
     user.types(f"/quote PRIVMSG {bot.nick} :\x01DCC SEND loot 167772169 5555 1\x01")
     wanted = f"DCC SEND names 10.0.0.9:5555 but the client is {ground.lab.client.v4} (forged)"
     wait_until(lambda: wanted in ground.director.log(), what="the refusal in the log")
+    assert counted(ground.director, "irc")["refused"]["forged address"] == before + 1
 
 
 def test_user_outside_cannot_open_a_port_of_the_server_to_himself(ground: Ground) -> None:

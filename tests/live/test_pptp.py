@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 
 from nat_lb.testing.lab import Lab, RunningDirector, capture, check_with_tshark, wait_until
-from tests.live.ground import INSIDE, IPV4, joined, select
+from tests.live.ground import INSIDE, IPV4, counted, joined, related, select
 from tests.live.pptp_programs import FIRST_CALL, Call, Concentrator, Pptpd
 
 VPN, CONCENTRATORS = Lab.vip, "202.103.106.6"
@@ -76,6 +76,13 @@ def test_calls_of_two_clients_on_both_servers_stay_apart(ground: Ground) -> None
             server = f"server{at % 2 + 1}"
             assert {call.asks(f"question {number}") for number in range(5)} == {server}
             assert call.heard()[0] == f"hello from {server}"
+        listed = related(ground.director, "vpn4", "gre")
+        assert len(listed) == 4 and {entry["state"] for entry in listed} == {"GRE_STREAM"}
+        assert {entry["announced_by"]["virtual"] for entry in listed} == {f"{VPN}:1723"}
+    wait_until(lambda: related(ground.director, "vpn4", "gre") == [], 20.0, "the end of all calls with their parents")
+    counts = counted(ground.director, "pptp")
+    assert counts["expected"] == counts["met"] >= 4
+    assert counts["rewritten"] >= 2, "the second server's calls have other numbers outside"
     seen = packets_of_calls(pcap)
     (ours, other), reals = (client.v4 for client in lab.clients), [host.v4 for host in lab.servers]
     sent_outside = {(ours, VPN, 0), (ours, VPN, 1), (other, VPN, 128), (other, VPN, 129)}
