@@ -77,14 +77,12 @@ class Ebpf(FastPath):
         return EbpfPath(self._sizes, self._pins)
 
     def publish(self, services: Iterable[tuple[VirtualService, Plan | None]], wanted: frozenset[Happening]) -> None:
-        published: dict[bytes, Plan | None] = {}
-        for service, plan in services:
-            key = service_key(service)
-            self._update(service, key, plan)
-            published[key] = plan
-        for key in set(self._path.services) - published.keys():
+        wanted_services = {service_key(service): (service, plan) for service, plan in services}
+        for key in set(self._path.services) - wanted_services.keys():  # first, for they may make room
             self._path.services.forget(key)
-        self._plans = published
+        for key, (service, plan) in wanted_services.items():
+            self._update(service, key, plan)
+        self._plans = {key: plan for key, (_, plan) in wanted_services.items()}
         self._path.want(frozenset(_KINDS[happening] for happening in wanted))
 
     def _update(self, service: VirtualService, key: bytes, plan: Plan | None) -> None:

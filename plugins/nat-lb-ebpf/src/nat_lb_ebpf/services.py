@@ -59,6 +59,7 @@ class Services:
         self._regions = Regions(len(self._slots))
         self._numbers: dict[bytes, int] = {}
         self._server_numbers: dict[tuple[int, Endpoint], int] = {}
+        self._staying: dict[int, set[Endpoint]] = {}  # by service, the real servers that it has now
         self._related: dict[tuple[int, str], int] = {}  # service and tracker's name -> number
         self._processors = processors()
         self.tidy: Callable[[], None] = lambda: None  # frees the bindings whose connections are gone
@@ -74,6 +75,8 @@ class Services:
             if self.bindings[number].family:
                 place = (self.bindings[number].service, bindings.read(self.bindings[number]).real)
                 self._server_numbers[place] = number
+        for service in self._numbers.values():  # until it is told anew, it has all that it ever had
+            self._staying[service] = {endpoint for number, endpoint in self._server_numbers if number == service}
         for plan in self._plans.from_(0):
             if plan.length:
                 self._regions.hold(plan.first, plan.length)
@@ -104,9 +107,10 @@ class Services:
             table = compile_tracker(tracking.tracker) if tracking is not None else None
             if tracking is not None and table is not None:
                 self._set_tracking(at, table, tracking)
+        self._staying[number] = {server.endpoint for server in service.real_servers}
+        self._quiesce(number)
         for server in service.real_servers:
             self._set_server(service, number, server)
-        self._quiesce(number, {server.endpoint for server in service.real_servers})
         self._maps["service_numbers"].put(key, word(number))
         return True
 
@@ -121,6 +125,7 @@ class Services:
         place = 2 * number + 1 if record.plan != 2 * number + 1 else 2 * number + 2
         if self._plans[place].length:
             self._regions.give_back(self._plans[place].first)
+            self._plans[place].length = 0  # if there is no room now, it is not to be given back again
         first = self._regions.take(len(compiled.servers))
         if first is None:
             record.plan = 0
@@ -145,7 +150,8 @@ class Services:
         self._services[number].plan = 0
         for place in [place for place in self._related if place[0] == number]:
             del self._related[place]
-        self._quiesce(number, set())
+        self._staying.pop(number, None)
+        self._quiesce(number)
 
     def __iter__(self) -> Iterator[bytes]:
         """Yield the kernel's key of every service."""
@@ -220,10 +226,13 @@ class Services:
             load = record.active + record.inactive
             record.overloaded = int(0 < server.upper_threshold <= load)
 
-    def _quiesce(self, number: int, staying: set[Endpoint]) -> None:
-        for (service, endpoint), at in self._server_numbers.items():
-            if service == number and endpoint not in staying:
+    def _quiesce(self, number: int) -> None:
+        for place, at in self._server_numbers.items():
+            if place[0] == number and self._is_gone(place):
                 self._servers[at].weight = 0
+
+    def _is_gone(self, place: tuple[int, Endpoint]) -> bool:
+        return place[1] not in self._staying.get(place[0], ())
 
     def _free_service(self) -> int:
         """Return a number that neither a service nor a real server with connections has."""
@@ -248,7 +257,7 @@ class Services:
             if not self.bindings[at].family:
                 return at
         for place, at in self._server_numbers.items():
-            if not self._servers[at].weight and not self._is_loaded(at):
+            if self._is_gone(place) and not self._is_loaded(at):
                 del self._server_numbers[place]
                 return at
         raise FastPathFault(f"nat-lb-ebpf: more than {len(self._servers)} real servers. Remedy: raise `servers`.")
