@@ -14,7 +14,7 @@ from nat_lb.testing.packets import endpoint, udp, with_hops
 from nat_lb_ebpf import Opened
 from nat_lb_ebpf.plans import compile_tracker
 
-from .duel import Duel
+from .duel import SMALL, Duel
 from .nets import IPV4, NETS, Net
 
 GRE = 47
@@ -97,6 +97,24 @@ def test_other_kinds_of_gre_go_up_the_stack(head: bytes, duel: Duel) -> None:
     announced(duel, IPV4)
     assert duel.fast(gre(IPV4.client, IPV4.vip, PUBLIC_CALL, head=head)) is None
     assert duel.fast(gre(IPV4.client, IPV4.vip, PUBLIC_CALL + 1)) is None
+
+
+@pytest.mark.live
+def test_reload_changes_how_long_calls_wait(tc: Duel) -> None:
+    announced(tc, IPV4)
+    (entry,) = tc.path.connections
+    tc.scenario.reload("[timeouts]\nnew = 7\n" + IPV4.service(f"{IPV4.one}:1723", port=1723))
+    assert tc.path.connections.sweep(entry.last_seen + 8) == 0
+    assert tc.path.services.update_servers(tc.services[0])
+    assert [tc.path.connections.sweep(entry.last_seen + passed) for passed in (6, 8)] == [0, 1]
+
+
+@pytest.mark.live
+def test_call_whose_flow_is_taken_is_not_opened_and_costs_no_room(tc: Duel) -> None:
+    connection = announced(tc, IPV4)
+    for _ in range(2 * SMALL.announced):
+        assert tc.path.connections.open(connection) is Opened.TAKEN
+    assert [entry.key for entry in tc.path.connections] == [connection.key]
 
 
 def test_kernel_knows_the_tracker_of_calls_by_its_shape() -> None:
