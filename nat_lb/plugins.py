@@ -19,6 +19,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from nat_lb import core, hookspecs
+from nat_lb.config import Options
 from nat_lb.errors import PluginError
 from nat_lb.helper import Helper
 from nat_lb.scheduler import Scheduler
@@ -151,6 +152,11 @@ class Registry:
         if inspect.isabstract(offered):
             missing = ", ".join(sorted(offered.__abstractmethods__))  # type: ignore[attr-defined]
             raise PluginError(f"{hook}: {offered.__name__} does not implement {missing}.")
+        options = getattr(offered, "options", None)
+        if options is not None and not (isinstance(options, type) and issubclass(options, Options)):
+            raise PluginError(
+                f"{hook}: {offered.__name__}.options must be a subclass of nat_lb.api.Options, found {options!r}"
+            )
         if issubclass(offered, Tracker):
             offered.check()
         if issubclass(offered, Helper) and offered.protocol not in ("tcp", "udp"):

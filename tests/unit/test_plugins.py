@@ -104,6 +104,16 @@ FAILING = {
         "class H(Helper):\n    name = 'h'\n@hookimpl\ndef nat_lb_register_schedulers():\n    return [H]",
         "nat_lb_register_schedulers() must return subclasses of nat_lb.api.Scheduler, found ",
     ),
+    "with options that are a table": (
+        "class S(Scheduler):\n    name = 's'\n    options = {'size': 8}\n@hookimpl\n"
+        "def nat_lb_register_schedulers():\n    return [S]",
+        "nat_lb_register_schedulers(): S.options must be a subclass of nat_lb.api.Options, found {'size': 8}",
+    ),
+    "with options of a class of its own": (
+        "class O:\n    size = 8\nclass H(Helper):\n    name = 'h'\n    options = O\n    def rewrite(self, message):\n"
+        "        return ()\n@hookimpl\ndef nat_lb_register_helpers():\n    return [H]",
+        "nat_lb_register_helpers(): H.options must be a subclass of nat_lb.api.Options, found <class 'acme_",
+    ),
     "without a name": (
         "class S(Scheduler):\n    pass\n@hookimpl\ndef nat_lb_register_schedulers():\n    return [S]",
         "nat_lb_register_schedulers(): S has no name. Set the class attribute `name`.",
