@@ -62,14 +62,17 @@ class Lifecycle:
 
     def announce(self, hook: str, subject: object, now: float, **arguments: Any) -> None:
         """Call an announcing hook; what a plugin raises is reported and forgotten, and the others hear it too."""
-        listeners = self._listeners.get(hook)
-        if listeners is None:
-            listeners = self._listeners[hook] = self.registry.listeners(hook)
-        for listener in listeners:
+        for listener in self._who_hears(hook):
             try:
                 listener(**arguments)
             except Exception as error:
                 self.faults.report(hook, str(subject), error, now)
+
+    def _who_hears(self, hook: str) -> list[HookCaller]:
+        listeners = self._listeners.get(hook)
+        if listeners is None:
+            listeners = self._listeners[hook] = self.registry.listeners(hook)
+        return listeners
 
     def listen_anew(self) -> None:
         """Take note that other plugins than before may implement announcing hooks."""
@@ -202,15 +205,16 @@ class Lifecycle:
 
     def change_state(self, connection: Connection, state: int, now: float) -> None:
         """Move a connection to another state of its tracker."""
-        old = connection.state_name
+        old = connection.state
         self.connections.set_state(connection, state)
         self._announce_state(connection, old, now)
 
-    def _announce_state(self, connection: Connection, old: str, now: float) -> None:
-        self.announce(
-            "nat_lb_connection_state_changed", connection, now,
-            connection=connection, old_state=old, new_state=connection.state_name,
-        )  # fmt: skip
+    def _announce_state(self, connection: Connection, old: int, now: float) -> None:
+        hook = "nat_lb_connection_state_changed"
+        if self._who_hears(hook):
+            states = connection.tracking.tracker.states
+            names = {"old_state": states[old], "new_state": states[connection.state]}
+            self.announce(hook, connection, now, connection=connection, **names)
 
     def close(self, connection: Connection, reason: str, now: float) -> None:
         """Take a connection out of whatever table it is in; see `closed`."""
@@ -259,8 +263,7 @@ class Lifecycle:
         elif event.what is Happening.OPENED:
             self.announce("nat_lb_connection_opened", connection, now, connection=connection)
         else:
-            old = connection.tracking.tracker.states[event.old_state]
-            self._announce_state(connection, old, now)
+            self._announce_state(connection, event.old_state, now)
 
     def tick(self, now: float) -> None:
         """Close what has expired; called about once a second."""
