@@ -7,6 +7,7 @@ Kinds of error are pydantic's; its own wording is used only for kinds that are n
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Mapping, Sequence
+from ipaddress import AddressValueError, ip_address
 from typing import Any, NamedTuple, get_args
 
 from pydantic import BaseModel
@@ -180,8 +181,18 @@ def _unit(finding: Finding) -> str:
     return "characters" if isinstance(finding.value, str) else "items"
 
 
+def _other_version(text: str) -> str:
+    """Return the version of IP that is wanted where an address is refused: not that which it has."""
+    try:
+        return {4: "v6", 6: "v4"}[ip_address(text).version]
+    except ValueError:
+        return ""
+
+
 def _refused(finding: Finding) -> str:
     """A validator's own `ValueError(what, remedy)`; `what` continues the sentence that begins with the key."""
+    if isinstance(finding.context["error"], AddressValueError):
+        return _mismatch(finding, f"must be an IP{_other_version(str(finding.value))} address")
     what, *remedies = (str(argument).rstrip(".") for argument in finding.context["error"].args or ("is refused",))
     remedy = " ".join(f"{remedy}." for remedy in remedies)
     if not finding.path or isinstance(finding.value, Mapping):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from decimal import Decimal
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Literal
 
@@ -250,6 +250,8 @@ class Slots(Options):
     salt: str | None = Field(default=None, pattern="^[a-z]+$")
     ports: tuple[int, ...] = Field(default=(21,), min_length=1)
     names: tuple[Literal["a", "b"], ...] = Field(default=("a", "b"), min_length=2, max_length=3)
+    hosts: tuple[IPv4Address | IPv6Address, ...] = ()
+    old_hosts: tuple[IPv4Address, ...] = ()
     ratio: Decimal = Decimal(1)
     inner: Inner = Inner()
     inners: tuple[Inner, ...] = ()
@@ -294,6 +296,8 @@ def test_options_become_a_frozen_object_of_the_declared_class() -> None:
         ({"names": ["a", "c"]}, 'names: item 2 must be "a" or "b", found "c".'),
         ({"names": ["a"]}, 'names must have at least 2 items, found ["a"].'),
         ({"names": ["a", "a", "a", "a"]}, 'names must have at most 3 items, found ["a", "a", "a", "a"].'),
+        ({"hosts": ["::1", "10.0.0.300"]}, 'hosts: item 2 must be an IP address, found "10.0.0.300".'),
+        ({"old_hosts": ["::1"]}, 'old_hosts: item 1 must be an IPv4 address, found "::1".'),
         ({"ratio": "x"}, 'ratio is not acceptable (Input should be a valid decimal), found "x".'),
         ({"inner": {"size": -1}}, "inner: size must be 0 or more, found -1."),
         ({"inner": 3}, "inner must be a table, found 3."),
