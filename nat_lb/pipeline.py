@@ -131,7 +131,7 @@ class Pipeline:
         if packet.fragment:
             return self._drop(Reason.FRAGMENT) if ours else data
         if packet.is_icmp:
-            return self._icmp(packet, now, stage) if icmp.is_error(packet) else data
+            return self._icmp(packet, stage) if icmp.is_error(packet) else data
         tracker = self.lifecycle.elsewhere.get(packet.protocol)
         if tracker is not None:
             return self._numbered_elsewhere(packet, tracker, now, stage)
@@ -267,7 +267,7 @@ class Pipeline:
             return self._drop(Reason.REPLY_WITHOUT_CONNECTION)
         return self._reject(Reason.REPLY_WITHOUT_CONNECTION, self._refusal(packet))
 
-    def _icmp(self, packet: Packet, now: float, stage: Stage) -> Verdict:
+    def _icmp(self, packet: Packet, stage: Stage) -> Verdict:
         """Translate an ICMP error about a connection's packet.
 
         Of the others, pass those that show nothing of the inside.

@@ -46,9 +46,12 @@ def serve(director: Director, reread: Callable[[], Config], *, flush: bool = Fal
     steering = _steering(director)
     steering.refuse_rival()
     answers = Answers(director)
-    with control_socket(Path(settings.control), answers.commands) as control:
+    with (
+        contextlib.closing(Injector()) as injector,
+        control_socket(Path(settings.control), answers.commands) as control,
+    ):
         tick = _tick(director, control)
-        with QueueReader(settings.queue, director.pipeline.process, tick, Injector().send) as reader:
+        with QueueReader(settings.queue, director.pipeline.process, tick, injector.send) as reader:
             answers.statistics = reader.statistics
             if control is not None:
                 reader.add_fd(control.fileno(), control.serve)
@@ -59,6 +62,8 @@ def serve(director: Director, reread: Callable[[], Config], *, flush: bool = Fal
             log.info("stopped: %s", reader.statistics())
     for reason, number in director.pipeline.refused.most_common():
         log.info("not forwarded: %d %s", number, reason.value)
+    for error, number in injector.failed.most_common():
+        log.info("not sent by the kernel: %d %s", number, error)
 
 
 def _prepare(director: Director) -> None:

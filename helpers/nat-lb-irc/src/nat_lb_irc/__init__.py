@@ -166,7 +166,7 @@ class Irc(Helper):
         if not self.settings.minimum_port <= offer.port <= self.settings.maximum_port:
             allowed = f"{self.settings.minimum_port} to {self.settings.maximum_port}"
             raise Refusal(f"{who} names port {offer.port}, allowed are {allowed}", "port not allowed")
-        _check_room(request, data, (offer.address_span, address), (offer.port_span, b"65535"))
+        _check_room(request, (offer.address_span, address), (offer.port_span, b"65535"))
         real = Endpoint(self.peers.real.address, offer.port)
         public = message.expect_client(real, any_client=self.settings.any_client)
         self._offered.note(folded_nick(request.sender), offer.port, public.port)
@@ -193,11 +193,11 @@ class Irc(Helper):
 
 def _edits(request: Request, data: bytes, *wanted: tuple[Span, bytes]) -> list[Edit]:
     """Return the replacements that change anything; raises Refusal if the line becomes too long."""
-    _check_room(request, data, *wanted)
+    _check_room(request, *wanted)
     return [Edit(start, end, text) for (start, end), text in wanted if data[start:end] != text]
 
 
-def _check_room(request: Request, data: bytes, *wanted: tuple[Span, bytes]) -> None:
+def _check_room(request: Request, *wanted: tuple[Span, bytes]) -> None:
     """Raise Refusal if a line becomes longer than IRC allows; one that is so already may not grow."""
     growth = sum(len(text) - (end - start) for (start, end), text in wanted)
     if growth > max(request.free, 0):

@@ -17,7 +17,6 @@ from nat_lb.api import Address, Refusal
 LONGEST_LINE = 512  # octets with the line's end, without message tags (RFC 2812 §2.3)
 LONGEST_TAGS = 8191  # octets of message tags (IRCv3)
 OFFERS = frozenset({"SEND", "CHAT", "TSEND", "SCHAT", "MOVE"})  # file, talk, file without acknowledgements, TLS, file
-RESUMES = frozenset({"RESUME", "ACCEPT"})
 _FOLDED = bytes.maketrans(b"[]\\~", b"{}|^")
 MALFORMED = "malformed"
 _SHOWN = 80  # octets of a peer's text that a log line repeats
