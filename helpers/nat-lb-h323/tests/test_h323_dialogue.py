@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nat_lb.api import Direction, Helper, Peers
 from nat_lb.testing.conformance import Dialogue, Variation
@@ -17,7 +19,17 @@ from nat_lb.testing.packets import endpoint
 from nat_lb.testing.recording import Recording
 from nat_lb_h323 import H245, H323, H323Options, Ras, RasOptions, nat_lb_register_helpers
 from nat_lb_h323.announcements import REMEMBERED
-from nat_lb_h323.testing import acknowledge_channel, address, control, fast_start, open_channel, ras, signal
+from nat_lb_h323.testing import (
+    acknowledge_channel,
+    address,
+    control,
+    control_address,
+    fast_start,
+    open_channel,
+    ras,
+    signal,
+    tpkt,
+)
 
 CAPTURES = Path(__file__).parents[4] / "shared" / "captures"
 CLIENT, VIP, REAL = "203.0.113.10", "203.0.113.100", "10.77.0.11"
@@ -148,6 +160,34 @@ def test_connection_of_another_protocol_is_left_alone(kind: type[Helper]) -> Non
     assert talk.client(b"GET / HTTP/1.1\r\n\r\n") == b"GET / HTTP/1.1\r\n\r\n"
     assert talk.refused == ["the client does not speak H.323: no TPKT but 474554202f204854"]
     assert (talk.recorded.kinds, talk.recorded.stopped) == (["no TPKT"], True)
+
+
+@pytest.mark.parametrize("kind", [H323, H245])
+@given(content=st.binary(max_size=16), direction=st.sampled_from(Direction))
+def test_what_is_ignored_is_too_short_to_announce_anything(
+    kind: type[Helper], content: bytes, direction: Direction
+) -> None:
+    talk = Talk(kind)
+    message = tpkt(content)
+    if talk.helper.ignores(message, direction):
+        assert (talk.recorded.shows(talk.helper, message, direction), talk.recorded.terms) == ([], [])
+        assert not {"foreign address", "privileged port"} & set(talk.recorded.kinds)
+
+
+@pytest.mark.parametrize("direction", Direction)
+def test_keep_alives_are_ignored_and_no_announcement_is(direction: Direction) -> None:
+    signalling, control_channel = Talk(H323).helper, Talk(H245).helper
+    for helper in signalling, control_channel:
+        assert helper.ignores(tpkt(b""), direction)
+        assert not helper.ignores(tpkt(b"") + tpkt(b""), direction)
+        assert not helper.ignores(tpkt(b"")[:3], direction)
+        assert not helper.ignores(b"GET ", direction)
+    assert signalling.ignores(tpkt(b"\x08\x02\x00\x01\x75"), direction)  # a STATUS ENQUIRY
+    shortest = control(
+        ("indication", ("mcLocationIndication", {"signalAddress": control_address(endpoint(f"{REAL}:2000"))}))
+    )
+    assert not control_channel.ignores(shortest, direction)
+    assert not signalling.ignores(signal("facility", [acknowledge_channel(1, rtp=endpoint(f"{REAL}:6000"))]), direction)
 
 
 def test_many_foreign_addresses_in_one_message_are_told_once() -> None:

@@ -12,6 +12,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.pptp import (
     PPTPCallClearRequest,
     PPTPCallDisconnectNotify,
+    PPTPEchoReply,
     PPTPEchoRequest,
     PPTPIncomingCallConnected,
     PPTPIncomingCallReply,
@@ -19,6 +20,7 @@ from scapy.layers.pptp import (
     PPTPOutgoingCallReply,
     PPTPOutgoingCallRequest,
     PPTPSetLinkInfo,
+    PPTPStartControlConnectionReply,
     PPTPStartControlConnectionRequest,
     PPTPStopControlConnectionReply,
     PPTPStopControlConnectionRequest,
@@ -319,6 +321,16 @@ def test_captured_calls_are_understood(capture: str, real: str, expected: list[t
     assert (control.expected, control.refused, control.stopped) == (expected, [], False)
 
 
+SAID_TO_NOBODY = [
+    octets(kind())
+    for kind in (
+        PPTPStartControlConnectionRequest,
+        PPTPStartControlConnectionReply,
+        PPTPStopControlConnectionReply,
+        PPTPEchoRequest,
+        PPTPEchoReply,
+    )
+]
 NUMBERS = st.integers(0, 3)
 MESSAGES = st.one_of(
     st.builds(outgoing_reply, NUMBERS, NUMBERS, st.sampled_from([1, 1, 2])),
@@ -366,3 +378,29 @@ def test_every_message_with_an_id_of_the_servers_is_translated_in_one_place() ->
     to_server = {kind for kind in Kind if LAYOUTS[kind].peer is not None}
     assert {kind.value for kind in from_server} == {7, 8, 9, 10, 12, 13}
     assert {kind.value for kind in to_server} == {8, 10, 11, 14, 15}
+
+
+@given(st.lists(st.tuples(st.sampled_from(Direction), MESSAGES | st.sampled_from(SAID_TO_NOBODY)), max_size=30))
+def test_what_it_ignores_means_no_more_than_if_it_were_shown(dialogue: list[tuple[Direction, bytes]]) -> None:
+    one, other = Control(), Control()
+    for direction, message in dialogue:
+        shown = other.shows(other.pptp, message, direction)
+        if one.pptp.ignores(message, direction):
+            assert shown == []
+        else:
+            assert one.shows(one.pptp, message, direction) == shown
+        assert state(one) == state(other)
+
+
+def state(control: Control) -> object:
+    asked = (control.to_real, control.to_client, control.forgotten, control.refused, control.stopped)
+    return vars(control.pptp._calls), asked
+
+
+@pytest.mark.parametrize("message", SAID_TO_NOBODY)
+def test_messages_that_say_nothing_of_calls_are_ignored_if_they_are_whole(control: Control, message: bytes) -> None:
+    for direction in Direction:
+        assert control.pptp.ignores(message, direction)
+        assert not control.pptp.ignores(message[:-1], direction)
+        assert not control.pptp.ignores(message + message[:1], direction)
+        assert not control.pptp.ignores(octets(PPTPStopControlConnectionRequest()), direction)

@@ -29,7 +29,7 @@ import pydantic
 from nat_lb.api import Address, Direction, Edit, Helper, Message, Options, Peers, hookimpl
 from nat_lb_h323.announcements import Announcements
 from nat_lb_h323.content import Content, UnreadableError
-from nat_lb_h323.framing import TPKT_HEADER, find_user_information, is_tpkt, tpkt_length
+from nat_lb_h323.framing import TPKT_HEADER, find_user_information, is_tpkt, short_tpkts, tpkt_length
 
 RTP_CHANNELS = 4  # at one time: audio, video, a presentation, far end camera control
 
@@ -89,6 +89,11 @@ class _Stream(_Announcing):
 
     longest_message = 16384
     expectation_timeout = 240.0
+    silent = short_tpkts(7)  # octets for an address and its port, and to say that they follow
+
+    def ignores(self, octets: bytes, direction: Direction) -> bool:
+        """Ignore one TPKT that is too short to announce anything, as those are that keep a connection alive."""
+        return self.silent.get(octets[:TPKT_HEADER]) == len(octets)
 
     def frame(self, data: bytes, direction: Direction) -> int:
         return tpkt_length(data)
@@ -123,6 +128,7 @@ class H323(_Stream):
     name = "h323"
     ports = (1720,)
     companions = (H245,)
+    silent = short_tpkts(3 + 4 + 7)  # Q.931's header, that of user information, and as above
 
     def _read(self, data: bytes) -> Content:
         from nat_lb_h323.asn1 import read_signalling

@@ -35,6 +35,12 @@ def is_tpkt(message: bytes) -> bool:
     return message.startswith(_VERSION) and int.from_bytes(message[2:TPKT_HEADER], "big") == len(message)
 
 
+def short_tpkts(shortest: int) -> dict[bytes, int]:
+    """Return the length of each TPKT with a content of less than `shortest` octets, by its header."""
+    lengths = range(TPKT_HEADER, TPKT_HEADER + shortest)
+    return {_VERSION + length.to_bytes(2, "big"): length for length in lengths}
+
+
 def find_user_information(message: bytes) -> tuple[int, int] | None:
     """Return where the H323-UserInformation of a TPKT begins and ends; None if it has none. Raises UnreadableError."""
     at = TPKT_HEADER

@@ -29,7 +29,18 @@ from pydantic import Field
 from nat_lb.api import Direction, Edit, Endpoint, Helper, Message, Options, Peers, Refusal, Tracker, hookimpl
 from nat_lb_pptp.calls import Call, Calls
 from nat_lb_pptp.tracker import Gre
-from nat_lb_pptp.wire import LAYOUTS, LONGEST_MESSAGE, REPLIES, REQUESTS, Control, Kind, kind_of, message_length, parse
+from nat_lb_pptp.wire import (
+    LAYOUTS,
+    LONGEST_MESSAGE,
+    REPLIES,
+    REQUESTS,
+    SILENT,
+    Control,
+    Kind,
+    kind_of,
+    message_length,
+    parse,
+)
 
 MOST_CALLS = 256
 
@@ -69,6 +80,10 @@ class Pptp(Helper):
         kind = kind_of(tail)
         at = None if kind is None else _place(kind, direction)
         return at is not None and len(tail) > at
+
+    def ignores(self, octets: bytes, direction: Direction) -> bool:
+        """Ignore one message that says nothing of calls: most are echoes."""
+        return SILENT.get(octets[:10]) == len(octets)
 
     def rewrite(self, message: Message) -> Iterable[Edit]:
         """Translate the real server's id, and follow what becomes of the call."""

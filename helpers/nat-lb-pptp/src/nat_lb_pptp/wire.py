@@ -71,6 +71,11 @@ LAYOUTS = {
     Kind.WAN_ERROR_NOTIFY: Layout(40, peer=12),
     Kind.SET_LINK_INFO: Layout(24, peer=12),
 }
+# How the messages begin that say nothing of calls, and end none, up to their type; and how long they are.
+SILENT = {
+    LAYOUTS[kind].length.to_bytes(2, "big") + _STARTS[0] + kind.to_bytes(2, "big"): LAYOUTS[kind].length
+    for kind in (Kind.START_REQUEST, Kind.START_REPLY, Kind.STOP_REPLY, Kind.ECHO_REQUEST, Kind.ECHO_REPLY)
+}
 REQUESTS = frozenset({Kind.OUTGOING_CALL_REQUEST, Kind.INCOMING_CALL_REQUEST})
 REPLIES = frozenset({Kind.OUTGOING_CALL_REPLY, Kind.INCOMING_CALL_REPLY})
 
