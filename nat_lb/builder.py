@@ -62,7 +62,16 @@ class Builder:
     def services(self) -> list[VirtualService]:
         """Return all services, ready to run."""
         check(self.config, self.source, self.registry)
-        return [self._service(service) for service in self.config.services]
+        built: list[VirtualService] = []
+        problems: list[str] = []
+        for service in self.config.services:
+            try:
+                built.append(self._service(service))
+            except ConfigError as error:
+                problems += error.problems
+        if problems:
+            raise ConfigError(*problems)
+        return built
 
     def _service(self, config: ServiceConfig) -> VirtualService:
         tracker = self.registry.trackers[config.protocol]

@@ -80,6 +80,13 @@ def test_options_that_a_plugin_does_not_know_are_refused(more: str, message: str
     assert caught.value.problems[0].startswith(f'test.toml: service "web": {message}')
 
 
+def test_every_service_with_wrong_options_is_named() -> None:
+    wrong = "[service.scheduler_options]\nspeed = 1"
+    with pytest.raises(ConfigError) as caught:
+        services(IPV4.service("one", 80, more=wrong) + IPV4.service("good", 82) + IPV4.service("two", 81, more=wrong))
+    assert [problem.split(": ")[1] for problem in caught.value.problems] == ['service "one"', 'service "two"']
+
+
 def test_helper_for_another_protocol_is_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         services(IPV4.service("dns", 53, protocol="udp", more='helpers = ["ftp"]'))
