@@ -19,9 +19,10 @@ _REPLY, _LARGE, _IPV6, _UDP = "real server's reply", "1460 octets of payload", "
 _EMPTY, _COMMAND, _ANSWER = (
     f"FTP helper: {kind}" for kind in ("an acknowledgement", "a plain command", "a plain reply")
 )
-_LINE = "IRC helper: a plain line"
+_LINE, _ECHO, _ALIVE = "IRC helper: a plain line", "PPTP helper: an echo", "H.323 helper: a keep-alive"
 _MOVED, _MOVED_ANSWER = (f"FTP helper, after an edit: {kind}" for kind in ("an acknowledgement", "a plain reply"))
 _LEFT, _LEFT_MOVED = (f"FTP helper that left{how}: 1460 octets" for how in ("", " after an edit"))
+_ECHO_REQUEST, _EMPTY_TPKT = bytes.fromhex("001000011a2b3c4d0005000000000001"), b"\x03\x00\x00\x04"
 _PASSIVE, _EDITED = b"227 (172,16,0,2,200,1)\r\n", b"227 (202,103,106,5,200,1)\r\n"
 
 
@@ -31,7 +32,7 @@ def measure(scale: Scale) -> list[Row]:
     rows = [Row(SECTION, PLAIN, samples.median(PLAIN), "µs")]
     plain = (_REPLY, _LARGE, _IPV6, _UDP)
     rows += [samples.row(SECTION, kind, "µs", kind, PLAIN) for kind in plain]
-    small = (_EMPTY, _COMMAND, _ANSWER, _LINE, _MOVED, _MOVED_ANSWER)
+    small = (_EMPTY, _COMMAND, _ANSWER, _LINE, _ECHO, _ALIVE, _MOVED, _MOVED_ANSWER)
     rows += [samples.row(SECTION, kind, "µs", kind, PLAIN, AIM) for kind in small]
     return rows + [samples.row(SECTION, kind, "µs", kind, _LARGE, AIM) for kind in (_LEFT, _LEFT_MOVED)]
 
@@ -65,6 +66,8 @@ def _of_helpers(count: int) -> dict[str, Callable[[], float]]:
         _COMMAND: ftp.timed(b"RETR file.txt\r\n", count),
         _ANSWER: ftp.timed(b"226 Transfer complete.\r\n", count, reply=True),
         _LINE: irc.timed(b":bob!b@example.org PRIVMSG alice :hello\r\n", count, reply=True),
+        _ECHO: _Conversation("pptp").timed(_ECHO_REQUEST, count),
+        _ALIVE: _Conversation("h323").timed(_EMPTY_TPKT, count),
         _MOVED: edited.timed(b"", count),
         _MOVED_ANSWER: edited.timed(b"226 Transfer complete.\r\n", count, reply=True),
         _LEFT: left.timed(b"x" * 1460, count, reply=True),
