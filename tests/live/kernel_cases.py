@@ -18,7 +18,7 @@ from pycrate_asn1dir.H225 import H323_MESSAGES
 
 from nat_lb.api import Endpoint
 from nat_lb_h323.recorded import recorded
-from nat_lb_h323.testing import address, signal, tpkt
+from nat_lb_h323.testing import address, ras, signal, tpkt
 from tests.live.ground import IPV4, IPV6, Family
 from tests.live.side_by_side import End, Failed, Play, Stage, Supported, expect
 
@@ -26,7 +26,8 @@ FTP = Supported(21, kernel="ftp", ours="ftp")
 IRC = Supported(6667, kernel="irc", ours="irc", kernel_versions=(4,))
 PPTP = Supported(1723, kernel="pptp", ours="pptp", versions=(4,))
 H323 = Supported(1720, kernel="Q.931", ours="h323")
-PROTOCOLS = (FTP, IRC, PPTP, H323)
+RAS = Supported(1719, kernel="RAS", ours="ras", protocol="udp")
+PROTOCOLS = (FTP, IRC, PPTP, H323, RAS)
 
 Cut = Callable[[bytes], tuple[bytes, ...]]
 PASSIVE = re.compile(rb"227 .*\((\d+,\d+,\d+,\d+),(\d+),(\d+)\)")
@@ -292,12 +293,32 @@ def endpoint_in(heard: bytes, said: bytes, named: Endpoint) -> tuple[str, int]:
     return str(ip_address(heard[at : at + 4])), int.from_bytes(heard[at + 4 : at + 6], "big")
 
 
+def gatekeeper(stage: Stage, port: int, *, asks: bytes, answers: str, names: str) -> None:
+    """A terminal asks a gatekeeper on the real server, whose answer names itself, for RAS or for calls."""
+    for end in stage.client, stage.server:
+        end.call("bind", "ras", end.address, RAS.port)
+    stage.client.call("send_to", "ras", asks.hex(), stage.vip, RAS.port)
+    expect("the question", stage.server.gets("ras"), (asks, stage.client.address, RAS.port))
+    itself = Endpoint(ip_address(stage.server.address), RAS.port if names == "rasAddress" else port)
+    answer = ras(answers, **{names: address(itself)})
+    stage.server.call("listen", "listener", stage.server.address, port)
+    stage.server.call("send_to", "ras", answer.hex(), stage.client.address, RAS.port)
+    heard, *source = stage.client.gets("ras")
+    expect("where the answer comes from", source, [stage.vip, RAS.port])
+    where, at = endpoint_in(heard, answer, itself)
+    expect("where the gatekeeper is", where, stage.vip)
+    if names != "rasAddress":
+        stage.transfers(stage.client, "listener", where, at)
+
+
 def within(text: bytes) -> tuple[bytes, ...]:
     """Two segments, cut in the middle."""
     return text[: len(text) // 2], text[len(text) // 2 :]
 
 
 PIPELINED = b"200 NOOP ok\r\n"
+ANYWHERE = Endpoint(ip_address("202.100.1.2"), RAS.port)
+DISCOVERY, ADMISSION = ras("gatekeeperRequest", rasAddress=address(ANYWHERE)), ras("admissionRequest")
 CLIENTS_CALL_ID = (156 + 12, 156 + 14)  # in the second message that a server hears
 LINES = b"227-You asked for it\r\n 220 as it were\r\n"
 
@@ -331,6 +352,12 @@ CASES: Mapping[str, Case] = {
     "H.323: Connect of today, with a long extension bitmap": Case(partial(h323, write=signal)),
     "H.323: Connect in two segments": Case(partial(h323, write=of_old, cut=within)),
     "H.323: Connect over IPv6": Case(partial(h323, write=of_old), IPV6),
+    "H.323: a gatekeeper that names itself": Case(
+        partial(gatekeeper, asks=DISCOVERY, answers="gatekeeperConfirm", names="rasAddress")
+    ),
+    "H.323: a gatekeeper that names where it takes calls": Case(
+        partial(gatekeeper, asks=ADMISSION, answers="admissionConfirm", names="destCallSignalAddress")
+    ),
     "PPTP: a call": Case(partial(pptp, calls=1), unlike=CLIENTS_CALL_ID),
     "PPTP: two calls in one control connection": Case(partial(pptp, calls=2)),
 }

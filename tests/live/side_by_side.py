@@ -84,6 +84,14 @@ class End:
                 raise Failed(f"nothing arrived, although it was sent again {IN_VAIN} times")
         raise Failed(f"nothing arrived in {LOOK * LOOKS:g} s")
 
+    def gets(self, name: str) -> tuple[bytes, str, int]:
+        """Return the next datagram on a port, and where it comes from."""
+        found = self.call("receive", name, LOOK * IN_VAIN)
+        if found is None:
+            raise Failed("no datagram arrived")
+        self.heard += bytes.fromhex(found[0])
+        return bytes.fromhex(found[0]), found[1], found[2]
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -125,11 +133,10 @@ class Stage:
         self.client.call("bind", "stream", self.client.address, port)
         self.server.call("bind", "stream", self.server.address, real)
         self.client.call("send_to", "stream", b"there".hex(), self.vip, public)
-        arrived = [b"there".hex(), self.client.address, port]
-        expect("the datagram from the client", self.server.call("receive", "stream", LOOK * IN_VAIN), arrived)
+        arrived = b"there", self.client.address, port
+        expect("the datagram from the client", self.server.gets("stream"), arrived)
         self.server.call("send_to", "stream", b"back".hex(), self.client.address, port)
-        arrived = [b"back".hex(), self.vip, public]
-        expect("the datagram from the server", self.client.call("receive", "stream", LOOK * IN_VAIN), arrived)
+        expect("the datagram from the server", self.client.gets("stream"), (b"back", self.vip, public))
         for end in self.client, self.server:
             end.call("close", "stream")
 
