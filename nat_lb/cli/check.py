@@ -20,5 +20,9 @@ def command(file: Path) -> None:
     services = Builder(config, str(file), registry).services()
     for problem in registry.problems:
         click.echo(f"warning: {problem}", err=True)
-    servers = sum(len(service.real_servers) for service in services)
-    click.echo(f"{file}: {len(services)} services with {servers} real servers. The configuration is good.")
+    servers = _number(sum(len(service.real_servers) for service in services), "real server")
+    click.echo(f"{file}: {_number(len(services), 'service')} with {servers}. The configuration is good.")
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'s' if count != 1 else ''}"
