@@ -188,6 +188,33 @@ def pptp_message(kind: int, body: bytes) -> bytes:
 def pptp(stage: Stage, port: int, *, calls: int) -> None:
     """Calls from the client, all in one control connection; each then carries a packet both ways."""
     del port
+    starts(stage)
+    ids = [dial(stage, 100 + number, 7 + number) for number in range(calls)]
+    if len({there for there, _ in ids}) < calls:
+        raise Failed(f"the server is told the same number of {calls} calls: {ids[0][0]}")
+    for number, (there, public) in enumerate(ids):
+        arrives(stage, stage.client, public, 7 + number)
+        arrives(stage, stage.server, there, 100 + number)
+
+
+def incoming(stage: Stage, port: int) -> None:
+    """A call from the server's side, which the client takes."""
+    del port
+    starts(stage)
+    asked = struct.pack("!HHLLHH64s64s64s", 7, 1, 3, 0, 0, 0, b"", b"", b"")
+    stage.server.says(pptp_message(9, asked))
+    public = int.from_bytes(stage.client.hears(12 + len(asked))[12:14], "big")
+    stage.client.says(pptp_message(10, struct.pack("!HHBBHHH", 100, public, 1, 0, 64, 0, 0)))
+    there, named = struct.unpack_from("!HH", stage.server.hears(24), 12)
+    expect("the call that is taken", named, 7)
+    stage.server.says(pptp_message(11, struct.pack("!HHLHHL", there, 0, 64000, 64, 0, 3)))
+    expect("the call that is connected", int.from_bytes(stage.client.hears(28)[12:14], "big"), 100)
+    arrives(stage, stage.server, there, 100)
+    arrives(stage, stage.client, public, 7)
+
+
+def starts(stage: Stage) -> None:
+    """Open the control connection, and both ends' tunnels."""
     stage.opens(PPTP.port)
     start = pptp_message(1, struct.pack("!HHLLHH64s64s", 0x100, 0, 1, 1, 0, 0, b"client", b""))
     started = pptp_message(2, struct.pack("!HBBLLHH64s64s", 0x100, 1, 0, 1, 1, 0, 0, b"server", b""))
@@ -196,12 +223,6 @@ def pptp(stage: Stage, port: int, *, calls: int) -> None:
         expect("the beginning", speaker.other.hears(len(message)), message)
     stage.client.call("tunnel", "tunnel", stage.vip)
     stage.server.call("tunnel", "tunnel", stage.client.address)
-    ids = [dial(stage, 100 + number, 7 + number) for number in range(calls)]
-    if len({there for there, _ in ids}) < calls:
-        raise Failed(f"the server is told the same number of {calls} calls: {ids[0][0]}")
-    for number, (there, public) in enumerate(ids):
-        arrives(stage, stage.client, public, 7 + number)
-        arrives(stage, stage.server, there, 100 + number)
 
 
 def dial(stage: Stage, own: int, servers: int) -> tuple[int, int]:
@@ -359,5 +380,6 @@ CASES: Mapping[str, Case] = {
         partial(gatekeeper, asks=ADMISSION, answers="admissionConfirm", names="destCallSignalAddress")
     ),
     "PPTP: a call": Case(partial(pptp, calls=1), unlike=CLIENTS_CALL_ID),
+    "PPTP: a call from the server's side": Case(incoming),
     "PPTP: two calls in one control connection": Case(partial(pptp, calls=2)),
 }
