@@ -166,6 +166,9 @@ def test_every_kind_of_offer_is_followed_to_the_last_octet(ground: Ground, famil
                 giver.types(f"offer {verb} {taker.nick}")
                 taker.shows(f"took {verb} of {giver.nick} from {shown}: whole")
                 giver.shows(f"gave {verb} to {family.of(peer) if peer else family.vip}\n")
+            giver.types(f"ask SEND {taker.nick}")
+            taker.shows(f"took SEND of {giver.nick} from {shown}: whole")
+            giver.shows(f"gave SEND to {family.of(peer) if peer else family.vip}\n")
 
 
 def test_offer_of_a_third_hosts_address_is_logged_and_not_followed(ground: Ground) -> None:
