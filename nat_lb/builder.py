@@ -88,6 +88,7 @@ class Builder:
             endpoint = Endpoint(server.address, server.port)
             service.add(RealServer(endpoint, server.weight, server.upper_threshold, server.lower_threshold))
         service.helpers = self._helpers(config)
+        service.opens_from_inside = any(self.registry.helpers[name].opens_from_inside for name in config.helpers)
         service.scheduler = self._scheduler(service, config, config.scheduler, config.scheduler_options)
         service.fallback.budget = config.scheduler_budget
         if config.fallback_scheduler:

@@ -141,6 +141,7 @@ class Director:
         """Bring a running service to what the new configuration says; real servers that stay keep their connections."""
         before = {server.endpoint: (server, server.weight) for server in old.real_servers}
         old.name, old.sloppy, old.helpers = new.name, new.sloppy, new.helpers
+        old.opens_from_inside = new.opens_from_inside
         old.persistence, old.netmask = new.persistence, new.netmask
         self._retime(old, new)
         servers = []

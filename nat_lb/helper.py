@@ -211,6 +211,7 @@ class Helper(ABC):
     longest_message: ClassVar[int] = 4096  # octets kept while a message is incomplete; a longer one passes unread
     most_expectations: ClassVar[int] = 1  # at one time and connection; a new one takes the oldest one's place
     expectation_timeout: ClassVar[float] = 300.0  # seconds
+    opens_from_inside: ClassVar[bool] = False  # whether a real server's packet from its endpoint may open a connection
     companions: ClassVar[tuple[type[Helper], ...]] = ()  # of connections it announces; enabled with it, same options
 
     def __init__(self, peers: Peers, options: Any = None) -> None:

@@ -143,6 +143,23 @@ class Lifecycle:
             self.persistence.remember(connection, now)
         return connection
 
+    def open_from_inside(self, service: VirtualService, key: bytes, now: float) -> Connection | None:
+        """Open the connection that a real server's packet begins; None if it cannot enter the table.
+
+        Its peer sees it come from the service's endpoint, or from the next free port if it sees another one there.
+        """
+        flow = FlowKey.from_bytes(key)
+        real_server = service.real_server_at(flow.source)
+        if real_server is None or self.connections.full:
+            return None
+        virtual = service.endpoint
+        if FlowKey(flow.protocol, flow.destination, virtual).to_bytes() in self.connections.flows:
+            virtual = self._free_source(flow, virtual)
+        binding = Binding(service.tracker, virtual, flow.source, real_server.traffic)
+        client_key = FlowKey(flow.protocol, flow.destination, virtual).to_bytes()
+        connection = Connection(client_key, service, real_server, binding, 0, now)
+        return connection if self._enter(connection, True, now) else None
+
     def open_expected(self, met: Met, key: bytes, now: float) -> Connection | None:
         """Open the connection that an expectation's first packet asks for; None if it cannot enter the table."""
         expectation, parent = met.expectation, met.expectation.parent
@@ -166,16 +183,17 @@ class Lifecycle:
             return expectation.client or flow.source, flow.destination, real
         real = expectation.real or flow.source
         public = self.expectations.public_of(flow.protocol, flow.destination.address, real)
-        return flow.destination, public or self._free_source(flow, expectation.parent), real
+        wanted = Endpoint(expectation.parent.virtual.address, flow.source.port)
+        return flow.destination, public or self._free_source(flow, wanted), real
 
-    def _free_source(self, flow: FlowKey, parent: Connection) -> Endpoint:
-        """Return where a real server's own connection seems to come from: its port, or the next free one."""
-        for port in range(flow.source.port, 65536):
-            virtual = Endpoint(parent.virtual.address, port)
+    def _free_source(self, flow: FlowKey, wanted: Endpoint) -> Endpoint:
+        """Return where a real server's own connection seems to come from: the wanted port, or the next free one."""
+        for port in range(wanted.port, 65536):
+            virtual = wanted._replace(port=port)
             taken = FlowKey(flow.protocol, flow.destination, virtual).to_bytes() in self.connections.flows
             if not taken and not self.expectations.stands_for_another(flow, virtual):
                 return virtual
-        return Endpoint(parent.virtual.address, flow.source.port)
+        return wanted
 
     def _enter(self, connection: Connection, wants_helper: bool, now: float) -> bool:
         if not self.connections.can_open(connection):

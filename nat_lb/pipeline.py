@@ -185,7 +185,7 @@ class Pipeline:
         if stage is not Stage.AFTER_ROUTING and self.services.is_virtual(packet.destination):
             return self._for_virtual_address(packet, key, now, stage)
         if stage is not Stage.BEFORE_ROUTING and self._is_orphan(packet, key):
-            return self._orphan(packet)
+            return self._from_real_server(packet, key, now, stage)
         return packet.data
 
     def _is_met(self, met: Met, packet: Packet, stage: Stage) -> bool:
@@ -260,6 +260,15 @@ class Pipeline:
         to = reverse(key)
         size = (len(to) - 5) // 2
         return self.services.find_by_real(to[0], to[1 : 1 + size], to[1 + 2 * size : 3 + 2 * size]) is not None
+
+    def _from_real_server(self, packet: Packet, key: bytes, now: float, stage: Stage) -> Verdict:
+        """Open a connection for a real server's first packet, if a helper of its service wants that."""
+        service = self.services.find_by_real(packet.protocol, packet.source, key[-4:-2])
+        if service is None or not service.opens_from_inside or len(packet.payload) < service.tracker.header:
+            return self._orphan(packet)
+        if not service.tracking.may_open(packet.payload, sloppy=False):
+            return self._orphan(packet)
+        return self._enter(packet, key, self.lifecycle.open_from_inside(service, key, now), now, stage)
 
     def _orphan(self, packet: Packet) -> NotForwarded:
         """Refuse a real server's packet that belongs to no connection; forwarded, it would show an inside address."""

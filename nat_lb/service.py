@@ -151,6 +151,7 @@ class VirtualService:
         self.persistence = 0.0  # seconds, 0 is off
         self.netmask: int = endpoint.address.max_prefixlen  # prefix length of what counts as one client
         self.sloppy = False
+        self.opens_from_inside = False  # its real servers' packets may open connections, too
         self.now = 0.0  # seconds; the time of the packet that is being scheduled
 
     @property

@@ -138,13 +138,17 @@ class H323(_Stream):
 
 
 class Ras(_Announcing):
-    """Rewrites and expects what is announced to and by a gatekeeper; one object for each port of a client."""
+    """Rewrites and expects what is announced to and by a gatekeeper; one object for each port of a client.
+
+    Either end may be the gatekeeper. So a real server may speak first: the terminal that it is asks to be registered.
+    """
 
     name = "ras"
     protocol = "udp"
     ports = (1719,)
     options = RasOptions
     expectation_timeout = 300.0
+    opens_from_inside = True
     companions = (H323, H245)
 
     def _read(self, data: bytes) -> Content:
@@ -154,7 +158,7 @@ class Ras(_Announcing):
 
     def _edits(self, message: Message, content: Content) -> Iterable[Edit]:
         timeout = content.time_to_live and min(content.time_to_live, self.settings.longest_registration)
-        if content.message == "registrationConfirm" and not message.from_client:
+        if content.message == "registrationConfirm":
             self._announced.renew(message, timeout)
         return self._announced.edits(message, content, timeout)
 

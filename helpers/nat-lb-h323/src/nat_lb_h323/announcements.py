@@ -27,6 +27,7 @@ class Announcements:
         self._own = frozenset({peers.real.address, peers.virtual.address, *own_addresses})
         self._public: dict[Endpoint, Endpoint] = {}  # by real endpoint
         self._real: dict[Endpoint, Endpoint] = {}  # by public endpoint
+        self._of_server: dict[Endpoint, Channel] = {}
         self._of_client: dict[Endpoint, Channel] = {}
 
     def edits(self, message: Message, content: Content, timeout: float | None = None) -> list[Edit]:
@@ -48,9 +49,13 @@ class Announcements:
         return sorted(found)
 
     def renew(self, message: Message, timeout: float | None) -> None:
-        """Expect connections to what the client announced for `timeout` seconds from now."""
-        for endpoint, channel in list(self._of_client.items()):
-            self._expect_server(message, endpoint, channel, timeout)
+        """Expect connections to what the receiver of a message announced for `timeout` seconds from now."""
+        if message.from_client:
+            for endpoint, channel in list(self._of_server.items()):
+                self._expect_client(message, endpoint, channel, timeout)
+        else:
+            for endpoint, channel in list(self._of_client.items()):
+                self._expect_server(message, endpoint, channel, timeout)
 
     def _translated(self, message: Message, endpoint: Endpoint, rule: Rule, timeout: float | None) -> Endpoint:
         """Return the endpoint as the other end must read it."""
@@ -100,6 +105,7 @@ class Announcements:
             timeout=timeout,
         )
         public = Endpoint(first.address, first.port + real.port - ports.start)
+        _remember(self._of_server, real, channel)
         _remember(self._public, real, public)
         _remember(self._real, public, real)
         return public
