@@ -82,6 +82,9 @@ class Registrar(Protocol):
     def forget(self, public: Endpoint, protocol: str) -> None:
         """See `Message.forget`."""
 
+    def known_as(self, real: Endpoint, protocol: str) -> Endpoint | None:
+        """See `Message.known_as`."""
+
     def refuse(self, why: str, kind: str) -> None:
         """See `Message.refuse`."""
 
@@ -183,6 +186,13 @@ class Message:
     def forget(self, public: Endpoint, *, protocol: str = "") -> None:
         """Expect nothing more at a public endpoint of this connection's, and close the connections opened there."""
         self._registrar.forget(public, protocol)
+
+    def known_as(self, real: Endpoint, *, protocol: str = "") -> Endpoint | None:
+        """Return the virtual endpoint of the service that has any real server at `real`, None if none at this VIP has.
+
+        It may be another real server's, as a connection to it is a new one: the service's scheduler decides.
+        """
+        return self._registrar.known_as(real, protocol)
 
     def refuse(self, why: str, *, kind: str = "refused") -> None:
         """Log and count that this message is passed on as it is although it asks for something.

@@ -156,6 +156,10 @@ class ExpectationLedger:
         opened = self._table.public.connections(whose, public)
         self._ended += [connection for connection in opened if connection.parent is self._connection]
 
+    def known_as(self, real: Endpoint, protocol: str) -> Endpoint | None:
+        """See `Message.known_as`."""
+        return self._table.public.known_as(self._tracking(protocol).tracker.protocol, self._virtual, real)
+
     def _expect_at(self, public: Endpoint, real: Endpoint, whose: bytes, tracking: Tracking, terms: Terms) -> None:
         """Expect the client at one public endpoint, which is free or stands for `real` already."""
         key = whose + b"".join(public.packed)

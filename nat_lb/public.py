@@ -87,6 +87,13 @@ class PublicEndpoints:
         anybodys = self._standing.get(_key(whose[:1], public))
         return anybodys is None or anybodys.real == real
 
+    def known_as(self, protocol: int, virtual: Address, real: Endpoint) -> Endpoint | None:
+        """Return the endpoint of the service at a VIP that has a real server at `real`, or None."""
+        if not self._services.is_real(real.address.packed):
+            return None
+        here = (s for s in self._services if (s.tracker.protocol, s.endpoint.address) == (protocol, virtual))
+        return next((service.endpoint for service in here if service.real_server_at(real) is not None), None)
+
     def _use(self, whose: bytes, public: Endpoint, real: Endpoint) -> Standing:
         standing = self._standing.get(_key(whose, public))
         if standing is None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from nat_lb.edits import checked
 from nat_lb.flow import Direction, Endpoint
 from nat_lb.helper import Edit, ExpectationRefused, Helper, Message, Peers, Refusal, Terms
+from nat_lb.testing.packets import endpoint
 
 
 class Recording:
@@ -21,6 +22,7 @@ class Recording:
     def __init__(self, peers: Peers) -> None:
         self.peers = peers
         self.taken: set[int] = set()  # public ports that are not free
+        self.services: dict[str, str] = {}  # virtual endpoints, by those of their real servers
         self.full = False
         self.stopped = False
         self.to_real: list[str] = []  # endpoints that the client is expected to reach
@@ -71,6 +73,10 @@ class Recording:
     def forget(self, public: Endpoint, protocol: str) -> None:
         """Note what is not expected any more."""
         self.forgotten.append(str(public))
+
+    def known_as(self, real: Endpoint, protocol: str) -> Endpoint | None:
+        """Return the virtual endpoint of a service that the test has named."""
+        return endpoint(self.services[str(real)]) if str(real) in self.services else None
 
     def refuse(self, why: str, kind: str) -> None:
         """Note a refusal."""

@@ -394,6 +394,16 @@ def called_by(gatekeeper: Called, terminal: Listener) -> None:
     h245.close()
 
 
+@both_families
+def test_call_that_is_forwarded_to_the_other_real_server_goes_to_the_service(ground: Ground, family: Family) -> None:
+    calls = two_calls(ground, family)
+    for call, other in zip(calls, reversed(calls), strict=True):
+        forwarded = signal("facility", **named(alternativeAddress=other.server.end.at(CALLS)))
+        call.signalling.says(forwarded)
+        assert told(call.client.hears()) == {"alternativeAddress": vip(family, CALLS)}
+    hang_up(*calls, *two_calls(ground, family))
+
+
 def test_announcements_of_others_open_nothing_and_are_logged(ground: Ground) -> None:
     calls = two_calls(ground, IPV4)
     call, other = calls[0], calls[1].server.end

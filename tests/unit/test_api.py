@@ -57,6 +57,7 @@ Message.expect_server(client: Endpoint, *, protocol: str = '', ports: int = 1, h
 Message.expect_between(client: Endpoint, real: Endpoint, *, protocol: str = '', helper: str | None = None, bound: bool = False, timeout: float | None = None) -> Endpoint
 Message.expect_range(ports: range, *, helper: str | None = None) -> None
 Message.forget(public: Endpoint, *, protocol: str = '') -> None
+Message.known_as(real: Endpoint, *, protocol: str = '') -> Endpoint | None
 Message.refuse(why: str, *, kind: str = 'refused') -> None
 Message.stop() -> None
 Peers(client: Endpoint, virtual: Endpoint, real: Endpoint)

@@ -464,6 +464,14 @@ def test_counts_tell_what_a_helper_did(world: World) -> None:
     assert (counts.rewritten, counts.expected, counts.met, counts.refused) == (1, 1, 1, {"never": 1})
 
 
+def test_endpoint_of_a_real_server_is_known_as_its_service(world: World) -> None:
+    ledger = world.ledger()
+    assert ledger.known_as(REAL, "") == ledger.known_as(REAL, "tcp") == VIRTUAL
+    assert ledger.known_as(REAL, "udp") is None
+    assert ledger.known_as(CLIENT, "") is None
+    assert len(world.table) == 0
+
+
 def test_protocol_without_a_tracker_is_a_plugins_fault(world: World) -> None:
     with pytest.raises(PluginError, match='expects protocol "sctp", which no tracker has'):
         world.ledger().expect_client(endpoint("172.16.0.3:5000"), Terms("sctp"))

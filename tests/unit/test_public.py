@@ -79,3 +79,15 @@ def test_connections_at_an_endpoint_are_listed(public: PublicEndpoints) -> None:
     assert public.connections(ITS, VIRTUAL) == [first, second]
     public.disconnect(ITS, first)
     assert (public.connections(ITS, VIRTUAL), public.connections(STRANGERS, VIRTUAL)) == ([second], [])
+
+
+def test_real_server_is_known_as_its_service_at_the_same_virtual_address() -> None:
+    elsewhere = VirtualService("elsewhere", Udp, endpoint("202.103.106.6:53"), Udp.seconds())
+    here = VirtualService("here", Udp, VIRTUAL._replace(port=53), Udp.seconds())
+    for service, real in ((elsewhere, REAL), (elsewhere, OTHER), (here, REAL)):
+        service.add(RealServer(real))
+    public = PublicEndpoints(ServiceTable([elsewhere, here]))
+    assert public.known_as(17, VIRTUAL.address, REAL) == VIRTUAL._replace(port=53)
+    nobodys = (OTHER, REAL._replace(port=80), CLIENT)
+    assert [public.known_as(17, VIRTUAL.address, real) for real in nobodys] == [None] * 3
+    assert public.known_as(6, VIRTUAL.address, REAL) is None

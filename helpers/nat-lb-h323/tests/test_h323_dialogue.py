@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -324,6 +324,45 @@ def test_alternate_gatekeeper_on_another_host_is_refused() -> None:
     assert talk.refused == [
         f"rasAddress of registrationConfirm: 10.77.0.12:1719 is not the real server's, which is {REAL}"
     ]
+
+
+SERVICES = {"10.77.0.12:1720": f"{VIP}:1720", "10.77.0.12:1719": f"{VIP}:1719", "10.77.0.12:2000": f"{VIP}:2000"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (H323, lambda host: signal("facility", alternativeAddress=at(host, 1720))),
+        (H323, lambda host: signal("connect", connectedAddress=[("transportID", at(host, 1720))])),
+        (Ras, lambda host: ras("admissionConfirm", destCallSignalAddress=at(host, 1720))),
+        (Ras, lambda host: ras("locationConfirm", callSignalAddress=at(host, 1720), rasAddress=at(host, 1719))),
+        (Ras, lambda host: ras("admissionReject", callSignalAddress=[at(host, 1720)])),
+        (Ras, lambda host: ras("gatekeeperConfirm", rasAddress=at(host, 1719))),
+    ],
+)
+def test_other_real_server_of_a_service_is_the_service(kind: type[Helper], message: Callable[[str], bytes]) -> None:
+    talk = Talk(kind)
+    talk.recorded.services = SERVICES
+    assert talk.server(message("10.77.0.12")) == message(VIP)
+    assert (talk.recorded.terms, talk.refused) == ([], [])
+    unknown = message("10.77.0.13")
+    assert talk.server(unknown) == unknown
+
+
+def test_stream_to_another_real_server_is_refused_although_a_service_is_there() -> None:
+    talk = Talk(H323)
+    talk.recorded.services = SERVICES
+    wanted = signal("connect", h245Address=at("10.77.0.12", 2000))
+    assert talk.server(wanted) == wanted
+    assert talk.refused == [f"h245Address of connect: 10.77.0.12:2000 is not the real server's, which is {REAL}"]
+
+
+def test_client_that_names_another_real_server_learns_of_no_service() -> None:
+    talk = Talk(H323)
+    talk.recorded.services = SERVICES
+    told = signal("facility", alternativeAddress=at("10.77.0.12", 1720))
+    assert talk.client(told) == told
+    assert talk.recorded.kinds == ["foreign address"]
 
 
 def test_asn1_is_loaded_for_those_who_name_a_helper() -> None:

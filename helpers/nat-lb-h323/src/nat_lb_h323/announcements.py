@@ -1,7 +1,8 @@
 """What is done with the addresses of a message, of whichever protocol it is.
 
 The law: an endpoint is expected only if its announcer owns it. A real server's own endpoint is overwritten by a public
-one, a client's stays as it is; where a client names a public endpoint, the real server reads its own.
+one, a client's stays as it is; where a client names a public endpoint, the real server reads its own. What is another
+real server's becomes its service's, where nothing has to be expected.
 """
 
 from __future__ import annotations
@@ -89,9 +90,12 @@ class Announcements:
             if rule.server is None:
                 return self._public.get(own, endpoint)
             return self._expect_client(message, own, rule.server, timeout)
-        if endpoint.address != client.address and not rule.others:
+        if endpoint.address == client.address:
+            return endpoint
+        known = _service_of(message, endpoint, rule)
+        if known is None and not rule.others:
             raise Refusal(f"{endpoint} is not the real server's, which is {real.address}", "foreign address")
-        return endpoint
+        return known or endpoint
 
     def _expect_client(self, message: Message, real: Endpoint, channel: Channel, timeout: float | None) -> Endpoint:
         ports = self._ports(real, channel)
@@ -127,6 +131,13 @@ class Announcements:
         if ports.start < self.minimum_port:
             raise Refusal(f"{endpoint} for {channel.what} is below port {self.minimum_port}", "privileged port")
         return ports
+
+
+def _service_of(message: Message, endpoint: Endpoint, rule: Rule) -> Endpoint | None:
+    """Return the service that another real server's endpoint is part of, where a connection of its own goes there."""
+    if rule.server is not None and not rule.server.many:
+        return None
+    return message.known_as(endpoint, protocol=rule.server.protocol if rule.server is not None else "tcp")
 
 
 def _remember(memory: dict[Endpoint, Value], key: Endpoint, value: Value) -> None:
