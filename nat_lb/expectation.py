@@ -114,6 +114,7 @@ class ExpectationTable:
         self._by_key: dict[bytes, Met] = {}
         self._of: dict[Connection, list[Expectation]] = {}
         self._scopes: dict[Connection, bytes] = {}  # of opened connections, where their public endpoint is held
+        self._calls: dict[bytes, Connection] = {}  # opened, of packets that do not name their source, by `reply_key`
         self._bound: dict[Connection, list[Connection]] = {}  # opened connections that end with the one that announced
         self._timers: list[tuple[float, int, Expectation]] = []
         self._number = count()
@@ -216,6 +217,8 @@ class ExpectationTable:
             self._bound.setdefault(parent, []).append(connection)
         else:
             parent.children += 1
+        if not connection.tracking.tracker.has_ports():
+            self._calls[connection.reply_key] = connection
         found = self.public.of(connection.key[0], connection.client.address, connection.real)
         if found is not None and found[1] == connection.virtual:
             self._scopes[connection] = found[0]
@@ -228,6 +231,8 @@ class ExpectationTable:
         for expectation in list(self.of(connection)):
             self.leave(expectation, connection)
         self.ranges.clear(connection)
+        if self._calls.get(connection.reply_key) is connection:
+            del self._calls[connection.reply_key]
         held = self._scopes.pop(connection, None)
         if held is not None:
             self.public.disconnect(held, connection)
@@ -239,6 +244,16 @@ class ExpectationTable:
             else:
                 parent.children -= 1
         return self._bound.pop(connection, [])
+
+    def calls(self, whose: bytes, public: Endpoint, real: Address, client: Endpoint) -> list[Connection]:
+        """Return what is open, of packets that do not name their source, to a public number or to a client's number.
+
+        The public number is in a scope; the client's is the one that this real server's packets carry.
+        """
+        address, number = client.packed
+        found = self._calls.get(whose[:1] + real.packed + address + b"\0\0" + number)
+        opened = self.public.connections(whose, public)
+        return opened if found is None or found in opened else [*opened, found]
 
     def public_of(self, protocol: int, client: Address, real: Endpoint) -> Endpoint | None:
         """Return the public endpoint that a real one was announced under to a client, None if it was not."""

@@ -65,7 +65,7 @@ class ExpectationLedger:
             counts = self._table.counts[self._helper.name]
             counts.rewritten += edited
             counts.expected += len(self._added) + self._range_changed
-        for connection in self._ended:
+        for connection in dict.fromkeys(self._ended):
             self._close(connection, "forgotten", self.now)
 
     def undo(self) -> None:
@@ -135,7 +135,7 @@ class ExpectationLedger:
         self._add(expectation, terms)
         if not tracking.has_ports:
             # Whoever gives a number out anew has no use for it any more; its packets would go to the old connection.
-            self._ended += self._table.public.connections(whose, public)
+            self._ended += self._table.calls(whose, public, real.address, client)
         return public
 
     def expect_range(self, ports: range, terms: Terms) -> None:

@@ -407,6 +407,34 @@ def test_number_that_is_given_out_anew_ends_the_connection_that_had_it(world: Wo
     assert (public, world.ended) == (endpoint("202.103.106.5:0"), [old])
 
 
+@pytest.mark.parametrize("number", ["0", "1"])
+def test_number_that_the_client_gives_out_anew_ends_the_connection_that_had_it_once(world: World, number: str) -> None:
+    world.ledger().expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.3:0"), CALL)
+    met = world.meets("172.16.0.3:0", "202.100.1.2:7", 47)
+    old = world.opens(met, "202.100.1.2:7", "202.103.106.5:0", "172.16.0.3:0", 47)
+    again = world.ledger(CLIENT._replace(port=3001))
+    for _ in range(2):
+        again.expect_between(endpoint("202.100.1.2:7"), endpoint(f"172.16.0.3:{number}"), CALL)
+    again.commit(edited=False)
+    assert world.ended == [old]
+    world.table.closed(old)
+    again.begin()
+    again.expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.3:2"), CALL)
+    again.commit(edited=False)
+    assert world.ended == [old]
+
+
+def test_same_number_of_a_client_at_another_real_server_is_another(world: World) -> None:
+    world.ledger().expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.3:0"), CALL)
+    world.opens(
+        world.meets("172.16.0.3:0", "202.100.1.2:7", 47), "202.100.1.2:7", "202.103.106.5:0", "172.16.0.3:0", 47
+    )
+    other = world.ledger_of_another_server()
+    other.expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.4:0"), CALL)
+    other.commit(edited=False)
+    assert world.ended == []
+
+
 def test_forgotten_endpoint_expects_nothing_and_ends_its_connections(world: World) -> None:
     ledger = world.ledger()
     public = ledger.expect_between(endpoint("202.100.1.2:7"), endpoint("172.16.0.3:0"), CALL)

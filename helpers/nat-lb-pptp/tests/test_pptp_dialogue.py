@@ -175,6 +175,15 @@ def test_ids_of_the_client_are_never_changed(control: Control) -> None:
         assert control.server(message) == message
 
 
+def test_id_that_the_client_uses_again_means_the_new_call() -> None:
+    control = Control(most_calls=1)
+    assert control.server(outgoing_reply(1, 500)) == outgoing_reply(1, 500)
+    assert control.server(outgoing_reply(2, 500)) == outgoing_reply(2, 500)
+    assert (control.expected, control.forgotten) == ([("500", "1"), ("500", "2")], [f"{VIRTUAL}:1"])
+    assert control.client(disconnected(500)) == disconnected(500)
+    assert control.forgotten == [f"{VIRTUAL}:1", f"{VIRTUAL}:2"]
+
+
 def test_call_that_is_disconnected_is_forgotten_under_its_public_id(control: Control) -> None:
     for number in 0, 1:
         control.server(outgoing_reply(number, 500 + number))

@@ -238,6 +238,29 @@ def test_id_that_is_used_again_in_one_control_connection_means_the_new_call(scen
     sends_gre(scenario, control.real, CLIENT, 500).expect_dropped("reply-without-connection")
 
 
+def test_id_of_the_client_that_is_used_again_in_one_control_connection_means_the_new_call(scenario: Scenario) -> None:
+    control = Control(scenario)
+    for number in 0, 1:
+        assert control.connects(number, 500) == number
+        assert arrived(sends_gre(scenario, CLIENT, VIP, number)) == (CLIENT, control.real, number)
+        assert arrived(sends_gre(scenario, control.real, CLIENT, 500)) == (VIP, CLIENT, 500)
+    assert len(scenario.connections) == 2
+    sends_gre(scenario, CLIENT, VIP, 0).expect_dropped("no-service")
+
+
+def test_client_that_starts_anew_and_counts_from_the_same_id_has_its_call(scenario: Scenario) -> None:
+    lost = Control(scenario)
+    assert lost.connects(0, 500) == 0
+    sends_gre(scenario, CLIENT, VIP, 0)
+    Control(scenario, OTHER)  # so that the next one comes to the same real server
+    again = Control(scenario, port=40001)
+    assert again.real == lost.real
+    public = again.connects(1, 500)
+    assert arrived(sends_gre(scenario, CLIENT, VIP, public)) == (CLIENT, again.real, 1)
+    assert arrived(sends_gre(scenario, again.real, CLIENT, 500)) == (VIP, CLIENT, 500)
+    sends_gre(scenario, CLIENT, VIP, 0).expect_dropped("no-service")
+
+
 def test_reply_that_comes_twice_leaves_the_call_alone(scenario: Scenario) -> None:
     control = Control(scenario)
     for _ in range(2):

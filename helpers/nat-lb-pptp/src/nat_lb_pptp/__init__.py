@@ -140,21 +140,24 @@ class Pptp(Helper):
         return public.port
 
     def _connect(self, message: Message, number: int, clients: int | None) -> int:
-        """Expect the packets of a call that is connected, in place of one that had its id; return the public one."""
+        """Expect the packets of a call that is connected, in place of those that had its ids; return the public one."""
         assert clients is not None, "replies name both ends"
-        call = self._calls.named_by_server(number)
-        if call is not None and call.client == clients:
+        call, former = self._calls.named_by_server(number), self._calls.named_by_client(clients)
+        if call is not None and call is former:
             return call.public.port
-        self._check_room(number)
+        self._check_room(number, clients)
+        if former is not None:
+            message.forget(former.public, protocol=Gre.name)
         client, real = Endpoint(self.peers.client.address, clients), Endpoint(self.peers.real.address, number)
         public = message.expect_between(client, real, protocol=Gre.name, bound=True)
         self._calls.put(Call(number, public, clients))
         return public.port
 
-    def _check_room(self, number: int) -> None:
-        """Raise Refusal if there are as many other calls as may be."""
+    def _check_room(self, number: int, clients: int | None = None) -> None:
+        """Raise Refusal if there are as many calls of other ids as may be."""
         most = self.settings.most_calls
-        if self._calls.named_by_server(number) is None and len(self._calls) >= most:
+        others = [call for call in self._calls if call.real != number and (clients is None or call.client != clients)]
+        if len(others) >= most:
             raise Refusal(f"call {number} is one more than most_calls, {most}, allows", "too many calls")
 
     def _end(self, message: Message, call: Call) -> None:

@@ -1,7 +1,8 @@
 """The calls of one control connection.
 
-The law: a call has up to three numbers. The real server's id is unique among these calls; the public id stands for it
-outside and is unique for the client and the VIP, whatever other real servers count; the client's is its own affair.
+The law: a call has up to three numbers. The real server's id is unique among these calls, and so is the client's, as
+soon as it is known: an end that gives an id out anew has no use for the call that had it. The public id stands for the
+real server's outside and is unique for the client and the VIP, whatever other real servers count.
 """
 
 from __future__ import annotations
@@ -34,7 +35,10 @@ class Calls:
         return len(self._by_real)
 
     def put(self, call: Call) -> None:
-        """Remember a call, in place of what its real id meant before."""
+        """Remember a call, in place of those that its ids meant before."""
+        former = self.named_by_client(call.client) if call.client is not None else None
+        if former is not None:
+            self.remove(former)
         self._by_real[call.real] = call
 
     def remove(self, call: Call) -> None:
