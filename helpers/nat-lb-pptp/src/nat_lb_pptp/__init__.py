@@ -15,8 +15,8 @@ It makes no difference which end is the PAC and which the PNS, nor who asked for
 roles. A request of the server's reserves the public id, and the reply that connects the call, from either end, expects
 GRE between the two ids. Both directions are expected at once, since either end may speak first.
 
-A call ends with Call-Disconnect-Notify, or when an end gives its id out anew; all end with Stop-Control-Connection-Request or with the control connection;
-its packets are then forwarded no more.
+A call ends with Call-Disconnect-Notify, or when an end gives its id out anew; all end with
+Stop-Control-Connection-Request or with the control connection. Its packets are then forwarded no more.
 """
 
 from __future__ import annotations
