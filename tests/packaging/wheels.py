@@ -27,7 +27,7 @@ UNWANTED = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", ".*_cach
 def run(*command: str | Path, cwd: Path, env: dict[str, str] | None = None) -> str:
     """Run a program to its end and return its output; fails with it if the exit status is not 0."""
     plain = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} if env is None else env
-    done = subprocess.run(list(map(str, command)), cwd=cwd, env=plain, capture_output=True, text=True, timeout=100)
+    done = subprocess.run(list(map(str, command)), cwd=cwd, env=plain, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
