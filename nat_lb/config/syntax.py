@@ -101,6 +101,14 @@ def _bad_number(value: str) -> str:
     return ""
 
 
+def _open_list_or_tokens(fault: Fault) -> str:
+    """Something behind a string: in a list that goes on, that is what stands on the next lines."""
+    _, value = fault.assignment
+    if value[:1] == "[" and "]" not in value:
+        return f"`{cut(fault.found)}` opens a list that lacks a comma or its closing bracket. Write it."
+    return f"`{cut(fault.found)}` goes on after its closing quote. Check its quotes and commas."
+
+
 def _mixed_list(fault: Fault) -> str:
     return f"the list {fault.assignment[0]} mixes values of different types. Write them all alike."
 
@@ -126,7 +134,7 @@ _SENTENCES: tuple[tuple[str, str | Callable[[Fault], str]], ...] = (
     (r"What\? .* already exists|AttributeError", _repeated_table),
     ("An implicitly defined table", _orphan_table),
     ("Unbalanced quotes|Unterminated string", "{found} opens a quote that is not closed. Close it on the same line."),
-    ("Found tokens after a closed string", "{found} goes on after its closing quote. Check its quotes and commas."),
+    ("Found tokens after a closed string", _open_list_or_tokens),
     ("Key group not on a line|Opening key group|Invalid group name|Can't have a keygroup", _HEADER_ALONE),
     ("Reserved escape|Invalid escape|OverflowError", "{found} has a stray backslash. Write two for one."),
     ("Found invalid character in key name|Key name found without value|Line breaks are not", _impossible_key),

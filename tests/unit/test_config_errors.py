@@ -367,6 +367,14 @@ NOT_TOML: dict[str, tuple[str, str]] = {
         "helpers = [1,\nport = 80\n",
         "1: the value of helpers cannot be read. Check its commas, quotes and brackets.",
     ),
+    "a list of strings without its end": (
+        'helpers = ["ftp"\nport = 80\n',
+        '1: `helpers = ["ftp"` opens a list that lacks a comma or its closing bracket. Write it.',
+    ),
+    "a list of several lines without its commas": (
+        'helpers = [\n"ftp"\n"irc"\n]\n',
+        "1: `helpers = [` opens a list that lacks a comma or its closing bracket. Write it.",
+    ),
     "a list of unlike values": (
         'helpers = ["ftp", 21]',
         "1: the list helpers mixes values of different types. Write them all alike.",
