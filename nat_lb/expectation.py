@@ -217,7 +217,7 @@ class ExpectationTable:
             self._bound.setdefault(parent, []).append(connection)
         else:
             parent.children += 1
-        if not connection.tracking.tracker.has_ports():
+        if not connection.tracking.has_ports:
             self._calls[connection.reply_key] = connection
         found = self.public.of(connection.key[0], connection.client.address, connection.real)
         if found is not None and found[1] == connection.virtual:

@@ -18,7 +18,6 @@ lost, sent twice, reordered or cut differently on the way. Hence:
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -27,12 +26,11 @@ from nat_lb.errors import PacketError
 from nat_lb.flow import Direction
 from nat_lb.helper import Helper, Message, Peers
 from nat_lb.nat import Translation
-from nat_lb.segment import ACK, FIN, LAYOUTS, MODULO, PSH, SYN, URG, Segment
+from nat_lb.segment import ACK, FIN, LAYOUTS, MIDDLE, MODULO, PSH, SYN, URG, Segment
 from nat_lb.seqadj import HALF
 from nat_lb.stream import Stream
 from nat_lb.verdict import Reason
 
-_MIDDLE = struct.Struct("!LLHH")  # the TCP header between the ports and the checksum
 DEFAULT_MSS = 536  # of a SYN without the option (RFC 9293 §3.7.1)
 
 
@@ -90,7 +88,7 @@ class TcpRewriter:
             return path.apply(data)
         sent, received = shifts[direction]
         seen, said = (seq + sent) % MODULO, (ack - received) % MODULO
-        return path.apply(data, _MIDDLE.pack(seen, said, words, window), seen - seq + said - ack)
+        return path.apply(data, MIDDLE.pack(seen, said, words, window), seen - seq + said - ack)
 
     def _passes(self, data: bytes, text: bytes, direction: Direction, now: float) -> bool:
         """Whether the helper need not see the next octets: it has left, or they are sound and it ignores them."""

@@ -17,6 +17,8 @@ from nat_lb.verdict import Reason
 FIN, SYN, RST, PSH, ACK, URG = 0x01, 0x02, 0x04, 0x08, 0x10, 0x20
 _END, _NO_OPERATION, _MSS, _SACK, _TIMESTAMPS = 0, 1, 2, 5, 8
 _HEADER = struct.Struct("!HHLLBBHHH")
+# Between ports and checksum: sequence and acknowledgement number, header length and flags in one, window.
+MIDDLE = struct.Struct("!LLHH")
 _number = int.from_bytes  # bound once
 _STAMPED = bytes((_NO_OPERATION, _NO_OPERATION, _TIMESTAMPS, 10))
 _WORD, _LONG, _BLOCK = struct.Struct("!H"), struct.Struct("!L"), struct.Struct("!LL")
@@ -142,8 +144,7 @@ class Layout:
     def __init__(self, at: int, addresses: int) -> None:
         self.at = at  # where the TCP header begins
         self.bare = at + _HEADER.size  # where one without options ends
-        # What is between the ports and the checksum: sequence and acknowledgement, header length and flags, window.
-        self.middle = struct.Struct(f"!{at + 4}xLLHH").unpack_from
+        self.middle = struct.Struct(f"!{at + 4}x{MIDDLE.format[1:]}").unpack_from
         # Of segments that acknowledge and do nothing else: header length and flags -> where the payload begins.
         self.texts = {words << 12 | flags: at + 4 * words for words in range(5, 16) for flags in (ACK, ACK | PSH)}
         self._addresses = addresses

@@ -233,7 +233,7 @@ class Talk:
         """Open what is expected, as the client or the real server would, and see where it leads."""
         parent = self.lifecycle.connections.flows.get(self.key)
         for one in list(self.lifecycle.expectations.of(parent)) if parent is not None else ():
-            if not one.tracking.tracker.has_ports():
+            if not one.tracking.has_ports:
                 self._call(one)
                 continue
             protocol, port = one.tracking.tracker.protocol, 1024 + int(self.rng.random() * 60000)
