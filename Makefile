@@ -10,7 +10,6 @@ BIN      := .venv/bin
 DISTS    := $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/pyproject.toml helpers/*/pyproject.toml))
 EXAMPLES := $(patsubst %/pyproject.toml,%,$(wildcard docs/examples/*/pyproject.toml))
 STAMP    := .venv/.installed
-TWO      := -n 2 --dist loadfile
 
 .PHONY: install demo test test-fast lint docs bench fuzz clean build-packages lab-packages bench-packages
 
@@ -20,14 +19,14 @@ demo: build-packages lab-packages $(STAMP)
 	scripts/as-root $(BIN)/nat-lb demo
 
 test: lint lab-packages ftp-servers
-	scripts/as-root $(BIN)/pytest $(TWO) -m "not live"
-	scripts/as-root $(BIN)/pytest $(TWO) -m live
+	scripts/as-root $(BIN)/pytest -m "not live" -n 2 --dist loadfile
+	scripts/as-root $(BIN)/pytest -m live
 	if [ "$$(id -u)" = 0 ]; then $(MAKE) test-fast; fi
 
 # Live tests again, with the fast path.  All of them: make test-fast LIVE=
 LIVE := $(addprefix tests/live/test_,$(addsuffix .py,http udp icmp fragments refusals reload control h323 pptp))
 test-fast: lab-packages ftp-servers $(STAMP)
-	$(BIN)/pytest $(TWO) -m live --datapath ebpf $(LIVE)
+	$(BIN)/pytest -m live --datapath ebpf $(LIVE)
 
 lint: build-packages $(STAMP)
 	$(BIN)/ruff check .

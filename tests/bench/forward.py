@@ -57,7 +57,8 @@ def _rows(bed: Bed, scale: Scale, most: int) -> Iterator[Row]:
     yield from _size_rows(bursts, scale, f", bursts of {_BURST}")
     octets = bed.octets_a_connection()
     what = f"memory, room for {bed.room:,} connections"
-    yield Row(SIZES, what, octets, "octets each", KERNEL, memory, octets / memory, f"<= {_AIM_OCTETS}")
+    ratio = octets / memory if memory > 0 else None  # it is the machine's, of which others may have given some back
+    yield Row(SIZES, what, octets, "octets each", KERNEL, memory, ratio, f"<= {_AIM_OCTETS}")
 
 
 def _rates(bed: Bed, scale: Scale, count: int, names: list[str], *, slow: bool) -> Samples:
